@@ -1,0 +1,2 @@
+//! The `turno` program.
+fn main() {}
