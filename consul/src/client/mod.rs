@@ -1,0 +1,240 @@
+//! The client: one request, one typed answer, within limits.
+//!
+//! It sends and reads; what to ask next and when is decided elsewhere. Redirects are not followed and
+//! proxies from the environment not used: the token goes to the configured address and nowhere else.
+
+mod agent;
+mod catalog;
+mod connect;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::{Method, Request, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::address::Address;
+use crate::error::{Error, innermost, one_line};
+use crate::query::{Answer, Query, answer_limit};
+use crate::{Config, config};
+
+/// An answer at most this large is read. A thousand instances are 2.6 MB from the real Consul.
+const BODY_LIMIT: usize = 64 << 20;
+
+/// Of an error text, at most this much is read.
+const ERROR_TEXT_LIMIT: usize = 4 << 10;
+
+/// The longest a request that does not block may take, from connecting to the answer's last byte.
+const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+
+/// A client of one Consul agent. Clones are cheap and share its connections.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    http: reqwest::Client,
+    address: String,
+    base: Url,
+    token: Option<HeaderValue>,
+    datacenter: Option<String>,
+}
+
+impl Client {
+    /// Makes a client. Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] when the address, the token or one of the files named cannot be used.
+    pub fn new(config: Config) -> Result<Self, Error> {
+        let address = Address::parse(&config.address, config.tls).map_err(|reason| {
+            Error::config(
+                format!(
+                    "the address of Consul, {:?}, cannot be used",
+                    masked(&config)
+                ),
+                reason,
+            )
+        })?;
+        let (http, base) = connect::build(&address, &config)?;
+        let inner = Inner {
+            http,
+            address: address.to_string(),
+            base,
+            token: connect::token(&config)?,
+            datacenter: config.datacenter,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// The address requests go to, for messages.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.inner.address
+    }
+
+    /// Asks an endpoint of the catalog, which may block.
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &Query,
+    ) -> Result<Answer<T>, Error> {
+        let limit = query
+            .blocks()
+            .map_or(REQUEST_LIMIT, |(_, wait)| answer_limit(wait));
+        let parameters = query.parameters(self.inner.datacenter.as_deref());
+        let request = self.request(Method::GET, path, &parameters)?;
+        self.send(request, limit, decode).await
+    }
+
+    /// Asks an endpoint of the agent.
+    async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, Error> {
+        let request = self.request(Method::GET, path, &[])?;
+        Ok(self.send(request, REQUEST_LIMIT, decode).await?.value)
+    }
+
+    /// Tells the agent something; what it answers does not matter if it is a success.
+    async fn put(
+        &self,
+        path: &[&str],
+        parameters: &[(&str, String)],
+        body: Option<&impl Serialize>,
+    ) -> Result<(), Error> {
+        let mut request = self.request(Method::PUT, path, parameters)?;
+        if let Some(body) = body {
+            let bytes = serde_json::to_vec(body).map_err(|e| Error::Argument(e.to_string()))?;
+            *request.body_mut() = Some(bytes.into());
+            let json = HeaderValue::from_static("application/json");
+            request
+                .headers_mut()
+                .insert(reqwest::header::CONTENT_TYPE, json);
+        }
+        self.send(request, REQUEST_LIMIT, |_, _| Ok(()))
+            .await
+            .map(|_| ())
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &[&str],
+        parameters: &[(&str, String)],
+    ) -> Result<Request, Error> {
+        let mut url = self.inner.base.clone();
+        url.path_segments_mut()
+            .expect("http and https URLs have a path")
+            .pop_if_empty()
+            .extend(path.iter().copied());
+        if !parameters.is_empty() {
+            url.query_pairs_mut().extend_pairs(parameters);
+        }
+        let mut request = Request::new(method, url);
+        if let Some(token) = &self.inner.token {
+            request
+                .headers_mut()
+                .insert("x-consul-token", token.clone());
+        }
+        Ok(request)
+    }
+
+    /// Sends a request and reads its answer, all within `limit`.
+    async fn send<T>(
+        &self,
+        mut request: Request,
+        limit: Duration,
+        read: impl FnOnce(&str, &[u8]) -> Result<T, Error>,
+    ) -> Result<Answer<T>, Error> {
+        *request.timeout_mut() = Some(limit);
+        let method = request.method().to_string();
+        let path = request.url().path().to_owned();
+        let lost = |source: reqwest::Error| self.lost(source, &path, limit);
+        let mut response = self.inner.http.execute(request).await.map_err(lost)?;
+        let code = response.status();
+        let body_limit = if code.is_success() {
+            BODY_LIMIT
+        } else {
+            ERROR_TEXT_LIMIT
+        };
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(lost)? {
+            let room = body_limit - body.len();
+            if chunk.len() > room && code.is_success() {
+                return Err(Error::TooLarge {
+                    path,
+                    limit: BODY_LIMIT,
+                });
+            }
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if body.len() == body_limit && !code.is_success() {
+                break;
+            }
+        }
+        if !code.is_success() {
+            let text = one_line(&body);
+            return Err(Error::Status {
+                method,
+                path,
+                code: code.as_u16(),
+                text,
+            });
+        }
+        let headers: &HeaderMap = response.headers();
+        Ok(Answer::new(read(&path, &body)?, headers))
+    }
+
+    /// Sorts what the transport reports.
+    fn lost(&self, source: reqwest::Error, path: &str, limit: Duration) -> Error {
+        let address = self.inner.address.clone();
+        if source.is_timeout() && !source.is_connect() {
+            return Error::Timeout {
+                address,
+                path: path.to_owned(),
+                limit,
+            };
+        }
+        let source = source.without_url();
+        Error::Unreachable {
+            address,
+            reason: innermost(&source),
+            source,
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("address", &self.inner.address)
+            .finish_non_exhaustive()
+    }
+}
+
+fn decode<T: DeserializeOwned>(path: &str, body: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(body).map_err(|source| Error::Decode {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// A name or id as one segment of a path. What a URL would drop or read as a step cannot be sent.
+fn segment<'a>(what: &str, text: &'a str) -> Result<&'a str, Error> {
+    match text {
+        "" => Err(Error::Argument(format!("the {what} is empty"))),
+        "." | ".." => Err(Error::Argument(format!("{text:?} cannot be the {what}"))),
+        _ => Ok(text),
+    }
+}
+
+/// The address for an error message, without a password somebody may have put into it.
+fn masked(config: &config::Config) -> String {
+    match config.address.rsplit_once('@') {
+        Some((_, host)) => format!("***@{host}"),
+        None => config.address.clone(),
+    }
+}

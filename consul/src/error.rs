@@ -1,0 +1,180 @@
+//! What can go wrong when one asks Consul, each in a line a person understands.
+//!
+//! The variants are what callers decide on: is the registry away, did it refuse, or was the answer
+//! unreadable. No variant ever holds the token.
+
+use std::error::Error as StdError;
+use std::io;
+use std::time::Duration;
+
+/// Why Consul gave no usable answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration cannot work; trying again will not help.
+    #[error("{what}: {reason}")]
+    Config {
+        /// The setting.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An argument that cannot be sent; trying again will not help.
+    #[error("cannot ask Consul: {0}")]
+    Argument(String),
+    /// No connection, or it broke before the answer was complete.
+    #[error(
+        "cannot reach Consul at {address}: {reason}; is it running? set CONSUL_HTTP_ADDR or --consul"
+    )]
+    Unreachable {
+        /// Where it was looked for.
+        address: String,
+        /// The innermost cause.
+        reason: String,
+        /// The whole cause.
+        source: reqwest::Error,
+    },
+    /// Connected, but no complete answer in time.
+    #[error("Consul at {address} did not answer {path} within {}", seconds(.limit))]
+    Timeout {
+        /// Where it was asked.
+        address: String,
+        /// What was asked.
+        path: String,
+        /// How long we waited.
+        limit: Duration,
+    },
+    /// The answer was a refusal.
+    #[error("Consul refused {method} {path}: {code} {text}")]
+    Status {
+        /// The method of the request.
+        method: String,
+        /// The path of the request.
+        path: String,
+        /// The status code of the answer.
+        code: u16,
+        /// The beginning of the answer's text, in one line.
+        text: String,
+    },
+    /// The answer was not what the endpoint should send.
+    #[error("cannot read Consul's answer to {path}: {source}; is this address really Consul's?")]
+    Decode {
+        /// What was asked.
+        path: String,
+        /// Where the JSON is wrong.
+        source: serde_json::Error,
+    },
+    /// The answer is larger than [`crate::Client`] takes.
+    #[error("Consul's answer to {path} is larger than {limit} bytes")]
+    TooLarge {
+        /// What was asked.
+        path: String,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The answer came from a server that knows no leader, so it may be stale without bound.
+    #[error("Consul has no leader: its answer to {path} may be stale and is not used")]
+    NoLeader {
+        /// What was asked.
+        path: String,
+    },
+}
+
+impl Error {
+    /// Whether the registry is away or without a leader, so that the same question may be answered soon.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::NoLeader { .. } => true,
+            Self::Status { code, .. } => *code >= 500,
+            _ => false,
+        }
+    }
+
+    /// Whether Consul says that what was named is not there (404).
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Status { code: 404, .. })
+    }
+
+    pub(crate) fn config(what: impl Into<String>, reason: impl ToString) -> Self {
+        Self::Config {
+            what: what.into(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// Says the innermost cause of a chain, shortly.
+pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
+        None | Some(io::ErrorKind::Other) => cause.to_string(),
+        Some(kind) => kind.to_string(),
+    }
+}
+
+/// The beginning of an error text as one printable line.
+pub(crate) fn one_line(bytes: &[u8]) -> String {
+    /// Enough for every message Consul has; a proxy's HTML page needs no more.
+    const SHOWN: usize = 200;
+    let text = String::from_utf8_lossy(bytes);
+    let words: Vec<&str> = text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|w| !w.is_empty())
+        .collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+fn seconds(limit: &Duration) -> String {
+    format!("{} s", limit.as_secs_f32())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_one_short_line() {
+        assert_eq!(
+            one_line(b"No cluster\n\x1b[31m leader\r\n"),
+            "No cluster [31m leader"
+        );
+        assert_eq!(one_line(b""), "");
+        assert_eq!(one_line("ä".repeat(500).as_bytes()).chars().count(), 201);
+        assert_eq!(one_line(&[0xff, b'a']), "\u{fffd}a");
+    }
+
+    #[test]
+    fn which_errors_mean_that_the_registry_is_away() {
+        let status = |code| Error::Status {
+            method: "GET".to_owned(),
+            path: "/v1/x".to_owned(),
+            code,
+            text: String::new(),
+        };
+        for (code, away) in [
+            (400, false),
+            (403, false),
+            (404, false),
+            (429, false),
+            (500, true),
+            (503, true),
+        ] {
+            assert_eq!(status(code).is_away(), away, "{code}");
+        }
+        assert!(status(404).is_not_found());
+        assert!(
+            Error::NoLeader {
+                path: String::new()
+            }
+            .is_away()
+        );
+    }
+}
