@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Registers instances, and the embedded registry that speaks Consul's HTTP API.
+
+pub mod check;

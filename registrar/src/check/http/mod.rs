@@ -1,0 +1,263 @@
+//! One run of an HTTP check: a request, its status, and the end of its body as output.
+//!
+//! Knows nothing of intervals or thresholds; the time limit is set around it. Every run uses a
+//! connection of its own, as Consul's does: a check shall find out whether the instance accepts
+//! connections, not whether an old one is still open.
+
+use consul::types::Status;
+use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+use reqwest::redirect::{self, Attempt};
+use reqwest::{Client, Method, Response, StatusCode, Url};
+use tokio::sync::OnceCell;
+
+use super::spec::without_password;
+use super::{Outcome, reason, target};
+
+/// How many redirects one run follows, each to the same scheme, host and port.
+pub const REDIRECTS_MAX: usize = 3;
+
+/// How much of an answer's body is read; the rest is left, and the status alone decides. Far above
+/// the output that is kept, and small enough that an endless body costs next to nothing.
+pub const BODY_READ_MAX: usize = 1024 * 1024;
+
+/// What Consul's checks send; services tell checks from traffic by it.
+const USER_AGENT: &str = "Consul Health Check";
+const ACCEPT: &str = "text/plain, text/*, */*";
+
+/// One HTTP check as it was registered.
+#[derive(Clone, Copy)]
+pub(super) struct HttpCheck<'a> {
+    pub(super) url: &'a str,
+    pub(super) method: &'a str,
+    pub(super) headers: &'a [(String, String)],
+    pub(super) body: &'a str,
+    pub(super) tls_skip_verify: bool,
+    pub(super) output_limit: usize,
+}
+
+/// The HTTP clients all checks share, each made when first needed: reading the system's
+/// certificates takes time, and a machine without any must still be able to run `http://` checks.
+#[derive(Debug, Default)]
+pub(super) struct Clients {
+    verifying: OnceCell<Client>,
+    trusting: OnceCell<Client>,
+}
+
+impl Clients {
+    /// Runs one check. Never fails: whatever goes wrong is a critical outcome that says what.
+    pub(super) async fn check(&self, check: HttpCheck<'_>) -> Outcome {
+        let method = or_get(check.method);
+        let url = without_password(check.url);
+        match self.request(method, check).await {
+            Ok(answer) => Outcome {
+                status: status_of(answer.status),
+                output: format!("HTTP {method} {url}: {answer}"),
+            },
+            Err(text) => Outcome::critical(format!("{}: {text}", attempt(method, check.url))),
+        }
+    }
+
+    async fn request(&self, method: &str, check: HttpCheck<'_>) -> Result<Answer, String> {
+        let method =
+            Method::from_bytes(method.as_bytes()).map_err(|_| String::from("invalid method"))?;
+        let url = target_of(check.url)?;
+        let verify = url.scheme() == "https" && !check.tls_skip_verify;
+        let response = self
+            .client(verify)
+            .await?
+            .request(method, url)
+            .headers(headers_of(check.headers)?)
+            .body(check.body.to_owned())
+            .send()
+            .await
+            .map_err(|error| reason(&error))?;
+        Answer::read(response, check.output_limit).await
+    }
+
+    async fn client(&self, verify: bool) -> Result<&Client, String> {
+        let cell = if verify {
+            &self.verifying
+        } else {
+            &self.trusting
+        };
+        cell.get_or_try_init(|| async move {
+            tokio::task::spawn_blocking(move || build(verify))
+                .await
+                .map_err(|_| String::from("the HTTP client could not be made"))?
+                .map_err(|error| format!("the HTTP client could not be made: {}", reason(&error)))
+        })
+        .await
+    }
+}
+
+fn build(verify: bool) -> reqwest::Result<Client> {
+    // Fails when the program has chosen its provider already, which is just as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
+        .tls_danger_accept_invalid_certs(!verify)
+        .dns_resolver(target::Resolver)
+        .redirect(redirect::Policy::custom(follow))
+        .referer(false)
+        .retry(reqwest::retry::never())
+        .http1_only()
+        // A proxy named by the environment is for the program's own calls, not for checks.
+        .no_proxy()
+        .pool_max_idle_per_host(0)
+        .build()
+}
+
+/// Follows a redirect only to where the check was sent in the first place. One that is not
+/// followed is the answer, and being 3xx it is critical.
+fn follow(attempt: Attempt<'_>) -> redirect::Action {
+    let same_place = attempt.previous().first().is_some_and(|first| {
+        let next = attempt.url();
+        first.scheme() == next.scheme()
+            && first.host_str() == next.host_str()
+            && first.port_or_known_default() == next.port_or_known_default()
+    });
+    if same_place && attempt.previous().len() <= REDIRECTS_MAX {
+        attempt.follow()
+    } else {
+        attempt.stop()
+    }
+}
+
+fn target_of(url: &str) -> Result<Url, String> {
+    let url = Url::parse(url).map_err(|error| format!("invalid URL: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("unsupported protocol scheme \"{}\"", url.scheme()));
+    }
+    // Names are judged when they are resolved; an address in the URL never is.
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    match host.parse() {
+        Ok(ip) if target::is_refused(ip) => Err(target::refusal(ip)),
+        _ => Ok(url),
+    }
+}
+
+fn headers_of(given: &[(String, String)]) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in given {
+        let key = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| format!("invalid header name {name:?}"))?;
+        let value = HeaderValue::from_str(value)
+            .map_err(|_| format!("the value of header {name} cannot be sent"))?;
+        headers.append(key, value);
+    }
+    for (name, value) in [(header::USER_AGENT, USER_AGENT), (header::ACCEPT, ACCEPT)] {
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    Ok(headers)
+}
+
+fn status_of(status: StatusCode) -> Status {
+    match status {
+        _ if status.is_success() => Status::Passing,
+        StatusCode::TOO_MANY_REQUESTS => Status::Warning,
+        _ => Status::Critical,
+    }
+}
+
+fn or_get(method: &str) -> &str {
+    if method.is_empty() { "GET" } else { method }
+}
+
+/// How the text of a failed request begins, as Consul's does: `Get "http://127.0.0.1:1"`.
+pub(super) fn attempt(method: &str, url: &str) -> String {
+    let mut letters = or_get(method).chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    let rest = letters.map(|letter| letter.to_ascii_lowercase());
+    let method: String = first.into_iter().chain(rest).collect();
+    format!("{method} \"{}\"", without_password(url))
+}
+
+/// An answer as a check's output shows it.
+struct Answer {
+    status: StatusCode,
+    /// Where a redirect that was not followed led.
+    leads_elsewhere: Option<String>,
+    body: String,
+}
+
+impl Answer {
+    async fn read(mut response: Response, output_limit: usize) -> Result<Self, String> {
+        let status = response.status();
+        let location = response
+            .headers()
+            .get(header::LOCATION)
+            .filter(|_| status.is_redirection());
+        let leads_elsewhere =
+            location.map(|to| without_password(&String::from_utf8_lossy(to.as_bytes())));
+        let mut tail = Tail::new(output_limit);
+        let mut read = 0;
+        while read < BODY_READ_MAX {
+            match response.chunk().await.map_err(|error| reason(&error))? {
+                Some(chunk) => {
+                    read += chunk.len();
+                    tail.push(&chunk);
+                }
+                None => break,
+            }
+        }
+        Ok(Self {
+            status,
+            leads_elsewhere,
+            body: tail.into_text(),
+        })
+    }
+}
+
+impl std::fmt::Display for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let code = self.status.as_u16();
+        match self.status.canonical_reason() {
+            Some(words) => write!(f, "{code} {words}")?,
+            None => write!(f, "{code}")?,
+        }
+        if let Some(location) = &self.leads_elsewhere {
+            write!(f, " (redirect to {location:.200} not followed)")?;
+        }
+        write!(f, " Output: {}", self.body)
+    }
+}
+
+/// The last so many bytes of a stream.
+struct Tail {
+    bytes: Vec<u8>,
+    limit: usize,
+}
+
+impl Tail {
+    fn new(limit: usize) -> Self {
+        Self {
+            bytes: Vec::new(),
+            limit,
+        }
+    }
+
+    fn push(&mut self, chunk: &[u8]) {
+        let chunk = &chunk[chunk.len().saturating_sub(self.limit)..];
+        self.bytes.extend_from_slice(chunk);
+        // At most twice the limit is held, so each byte is moved once on average.
+        if self.bytes.len() > 2 * self.limit {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        let surplus = self.bytes.len().saturating_sub(self.limit);
+        self.bytes.drain(..surplus);
+    }
+
+    /// As text; what is not UTF-8, or was cut in two, becomes replacement characters.
+    fn into_text(mut self) -> String {
+        self.cut();
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests;
