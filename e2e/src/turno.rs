@@ -145,6 +145,13 @@ impl Balancer {
         });
     }
 
+    /// The sum of a counter over all its series, from `/metrics`; 0 if it has none yet.
+    pub fn metric(&self, name: &str) -> u64 {
+        http::get(self.admin, "/metrics")
+            .map(|answer| metric(&answer.text(), name))
+            .unwrap_or(0)
+    }
+
     /// How many instances answer, judged by the requests of one client: a bound high enough that each has its turn.
     fn in_rotation(&self) -> usize {
         let mut client = match http::Connection::open(self.address) {
@@ -206,16 +213,10 @@ impl Hello {
             process,
         }
     }
-
-    /// How many requests for `/` it has counted, by its own metrics.
-    pub fn requests(&self) -> u64 {
-        let answer = http::get(self.address, "/metrics").expect("the replica answers");
-        metric(&answer.text(), "requests_total")
-    }
 }
 
 /// The sum of all series of a Prometheus text whose name ends so.
-pub fn metric(text: &str, name: &str) -> u64 {
+fn metric(text: &str, name: &str) -> u64 {
     let series = text.lines().filter(|line| !line.starts_with('#'));
     let values = series.filter_map(|line| {
         let (key, value) = line.rsplit_once(' ')?;

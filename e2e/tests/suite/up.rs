@@ -1,0 +1,103 @@
+//! `turno up`, the first command of the README: the whole thing on one machine.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use e2e::load::Background;
+use e2e::process::Process;
+use e2e::registry::{Kind, Registry};
+use e2e::turno;
+use e2e::{http, ports, wait};
+
+on_both_registries!(up_rotates_replaces_and_scales);
+
+fn up_rotates_replaces_and_scales(kind: Kind) {
+    // With `turno up` the embedded registry is its own; Consul is one that it is told of.
+    let consul = (kind == Kind::Consul).then(|| Registry::start(kind));
+    let (listen, admin, own) = (
+        ports::free_address(),
+        ports::free_address(),
+        ports::free_address(),
+    );
+    let mut command = turno::command(&["up", "--replicas", "3"]);
+    command.args([
+        "--listen",
+        &listen.to_string(),
+        "--admin",
+        &admin.to_string(),
+    ]);
+    match &consul {
+        Some(consul) => command.args(["--consul", &format!("http://{}", consul.address)]),
+        None => command.args(["--registry-listen", &own.to_string()]),
+    };
+    let mut up = Process::start("turno up", command);
+    await_instances(&mut up, listen, 3);
+
+    let load = Background::start(listen, 8);
+    let victim = one_replica(&up);
+    rustix::process::kill_process(victim, rustix::process::Signal::KILL).expect("the replica runs");
+    await_end(victim);
+    await_instances(&mut up, listen, 3);
+    for count in [5, 2] {
+        let ended = turno::run(&[
+            "scale",
+            &format!("hello={count}"),
+            "--admin",
+            &admin.to_string(),
+        ]);
+        assert_eq!(ended.code, 0, "{ended:?}");
+        await_instances(&mut up, listen, count);
+    }
+    let tally = load.finish();
+
+    assert_eq!(tally.failures, Vec::<String>::new());
+    let ended = up.stop(wait::SOON);
+    assert_eq!(ended.code(), Some(0), "{}", up.output());
+    if let Some(consul) = &consul {
+        assert_eq!(
+            consul.passing("hello"),
+            Vec::<String>::new(),
+            "it deregisters on its way out"
+        );
+    }
+}
+
+/// Waits until exactly `count` instances answer, each at least once in thirty requests.
+fn await_instances(up: &mut Process, listen: SocketAddr, count: usize) {
+    wait::until_true(format!("{count} instances"), wait::SOON, || {
+        up.assert_running();
+        let Ok(mut client) = http::Connection::open(listen) else {
+            return false;
+        };
+        let mut seen = BTreeSet::new();
+        for _ in 0..30 {
+            match client.get("/") {
+                Ok(answer) if answer.status == 200 => seen.insert(answer.text()),
+                _ => return false,
+            };
+        }
+        seen.len() == count
+    });
+}
+
+/// A child of `turno up`.
+fn one_replica(up: &Process) -> rustix::process::Pid {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", up.id())).expect("it runs");
+    let children: String = tasks
+        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok())
+        .collect::<Vec<_>>()
+        .join(" ");
+    let first = children
+        .split_whitespace()
+        .next()
+        .and_then(|id| id.parse().ok());
+    first
+        .and_then(rustix::process::Pid::from_raw)
+        .unwrap_or_else(|| panic!("no replicas: {}", up.output()))
+}
+
+fn await_end(id: rustix::process::Pid) {
+    wait::until_true("the replica to be gone", wait::SOON, || {
+        rustix::process::test_kill_process(id).is_err()
+    });
+}
