@@ -96,16 +96,17 @@ fn scaled(number: &str, scale: u128) -> Option<u128> {
     if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
         return None;
     }
+    // Only digits here, so what cannot be parsed is too large; sums saturate and are judged at the end.
     let whole: u128 = if whole.is_empty() {
         0
     } else {
         whole.parse().ok()?
     };
-    let mut total = whole.checked_mul(scale)?;
+    let mut total = whole.saturating_mul(scale);
     let mut place = scale;
     for digit in fraction.bytes() {
         place /= 10;
-        total = total.checked_add(u128::from(digit - b'0') * place)?;
+        total = total.saturating_add(u128::from(digit - b'0') * place);
     }
     Some(total)
 }
