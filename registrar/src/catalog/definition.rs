@@ -1,0 +1,247 @@
+//! A check as somebody wrote it, and what it comes to: its kind, its id, and how it is to be run.
+//! The rules and texts are those of Consul 1.8.7. It does not know JSON, nor what is stored already.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::CatalogError;
+use super::model::Key;
+use crate::check::{CheckKind, CheckSpec};
+
+/// No check runs more often than this; a shorter interval is raised to it.
+pub const MIN_INTERVAL: Duration = Duration::from_secs(1);
+/// How many bytes of output a check keeps unless its definition asks for fewer.
+pub const OUTPUT_LIMIT: usize = 4096;
+/// How long a check may take unless its definition says otherwise.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+const SCRIPTS_DISABLED: &str = "Scripts are disabled on this agent from remote calls; to enable, configure \
+                                'enable_script_checks' to true";
+
+/// A check as written in a request or a definition file. Durations are nanoseconds and may be negative: a writer can
+/// say so, and is then told what is wrong with it.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[allow(missing_docs)] // the fields are Consul's, documented in its check reference
+pub struct CheckDefinition {
+    pub id: String,
+    pub name: String,
+    pub notes: String,
+    pub service_id: String,
+    pub status: String,
+    pub args: Vec<String>,
+    pub http: String,
+    pub method: String,
+    pub header: BTreeMap<String, Vec<String>>,
+    pub body: String,
+    pub tcp: String,
+    pub udp: String,
+    pub grpc: String,
+    pub h2ping: String,
+    pub os_service: String,
+    pub docker_container: String,
+    pub alias_node: String,
+    pub alias_service: String,
+    pub tls_skip_verify: bool,
+    pub interval: i64,
+    pub timeout: i64,
+    pub ttl: i64,
+    pub deregister_after: i64,
+    pub success_before_passing: i64,
+    pub failures_before_critical: i64,
+    pub output_max: i64,
+}
+
+/// How a check that was given no id gets one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckIdRule {
+    /// The only check of its service: `service:<id>`.
+    Only,
+    /// The n-th of several, from 1: `service:<id>:<n>`.
+    Nth(usize),
+}
+
+impl CheckIdRule {
+    /// The id for a check of the instance `service_id`.
+    pub fn id(self, service_id: &str) -> String {
+        match self {
+            CheckIdRule::Only => format!("service:{service_id}"),
+            CheckIdRule::Nth(n) => format!("service:{service_id}:{n}"),
+        }
+    }
+}
+
+impl CheckDefinition {
+    /// Nothing was written at all: such a `Check` is dropped silently, as Consul does.
+    pub fn is_empty(&self) -> bool {
+        *self == CheckDefinition::default()
+    }
+
+    fn is_alias(&self) -> bool {
+        !self.alias_node.is_empty() || !self.alias_service.is_empty()
+    }
+
+    fn is_run_on_interval(&self) -> bool {
+        !self.args.is_empty()
+            || [
+                &self.http,
+                &self.tcp,
+                &self.udp,
+                &self.grpc,
+                &self.h2ping,
+                &self.os_service,
+            ]
+            .iter()
+            .any(|target| !target.is_empty())
+    }
+
+    /// Consul's `Type` of the check.
+    pub fn kind(&self) -> Key {
+        let kind = if !self.grpc.is_empty() {
+            "grpc"
+        } else if !self.http.is_empty() {
+            "http"
+        } else if self.ttl > 0 {
+            "ttl"
+        } else if !self.tcp.is_empty() {
+            "tcp"
+        } else if !self.udp.is_empty() {
+            "udp"
+        } else if !self.h2ping.is_empty() {
+            "h2ping"
+        } else if !self.os_service.is_empty() {
+            "os_service"
+        } else if self.is_alias() {
+            "alias"
+        } else if !self.docker_container.is_empty() {
+            "docker"
+        } else if !self.args.is_empty() {
+            "script"
+        } else {
+            ""
+        };
+        kind.into()
+    }
+
+    /// Consul's rules for one check, in its order and words (without the `Invalid check: ` before them).
+    ///
+    /// # Errors
+    /// The text of the first rule broken.
+    pub fn validate(&self) -> Result<(), String> {
+        let run = self.is_run_on_interval();
+        let wrong = if self.interval > 0 && self.ttl > 0 {
+            "Interval and TTL cannot both be specified"
+        } else if run && self.interval <= 0 {
+            "Interval must be > 0 for Script, HTTP, or TCP checks"
+        } else if run && self.is_alias() {
+            "Interval cannot be set for Alias checks"
+        } else if self.is_alias() && self.ttl > 0 {
+            "TTL must be not be set for Alias checks"
+        } else if !run && !self.is_alias() && self.ttl <= 0 {
+            "TTL must be > 0 for TTL checks"
+        } else if self.output_max < 0 {
+            "MaxOutputMaxSize must be positive"
+        } else {
+            return Ok(());
+        };
+        Err(wrong.to_owned())
+    }
+
+    /// Whether the registry can carry this check out.
+    ///
+    /// # Errors
+    /// Scripts are refused with Consul's text; kinds that this registry does not run are refused rather than stored
+    /// and never run.
+    pub fn supported(&self) -> Result<(), CatalogError> {
+        if !self.args.is_empty() {
+            return Err(CatalogError::Failed(SCRIPTS_DISABLED.to_owned()));
+        }
+        let kind = self.kind();
+        match &*kind {
+            "http" | "tcp" | "ttl" | "alias" => Ok(()),
+            _ => Err(CatalogError::Invalid(format!(
+                "Invalid check: {kind} checks are not run by this registry; use HTTP, TCP, TTL or Alias"
+            ))),
+        }
+    }
+
+    /// The time without a sign of life after which a TTL check turns critical.
+    pub(super) fn ttl(&self) -> Option<Duration> {
+        positive(self.ttl).filter(|_| &*self.kind() == "ttl")
+    }
+
+    pub(super) fn deregister_after(&self) -> Option<Duration> {
+        positive(self.deregister_after)
+    }
+
+    pub(super) fn output_limit(&self) -> usize {
+        match usize::try_from(self.output_max) {
+            Ok(limit) if limit > 0 => limit.min(OUTPUT_LIMIT),
+            _ => OUTPUT_LIMIT,
+        }
+    }
+
+    /// What the check runner is to do, if this is a check that is run.
+    pub(super) fn spec(&self, id: &str) -> Option<CheckSpec> {
+        let kind = match &*self.kind() {
+            "http" => CheckKind::Http {
+                url: self.http.clone(),
+                method: if self.method.is_empty() {
+                    "GET".to_owned()
+                } else {
+                    self.method.clone()
+                },
+                headers: self
+                    .header
+                    .iter()
+                    .flat_map(|(name, values)| {
+                        values.iter().map(|value| (name.clone(), value.clone()))
+                    })
+                    .collect(),
+                body: self.body.clone(),
+                tls_skip_verify: self.tls_skip_verify,
+            },
+            "tcp" => CheckKind::Tcp {
+                address: self.tcp.clone(),
+            },
+            _ => return None,
+        };
+        Some(CheckSpec {
+            id: id.to_owned(),
+            kind,
+            interval: positive(self.interval)
+                .unwrap_or(MIN_INTERVAL)
+                .max(MIN_INTERVAL),
+            timeout: positive(self.timeout).unwrap_or(DEFAULT_TIMEOUT),
+            success_before_passing: count(self.success_before_passing),
+            failures_before_critical: count(self.failures_before_critical),
+            output_max: self.output_limit(),
+        })
+    }
+}
+
+fn positive(nanoseconds: i64) -> Option<Duration> {
+    u64::try_from(nanoseconds)
+        .ok()
+        .filter(|n| *n > 0)
+        .map(Duration::from_nanos)
+}
+
+fn count(n: i64) -> u32 {
+    u32::try_from(n.max(0)).unwrap_or(u32::MAX)
+}
+
+/// Cuts the output of a TTL check: the first `limit` bytes (at a character's edge) and a note of how many there were.
+pub(super) fn cut_output(output: &str, limit: usize) -> String {
+    if output.len() <= limit {
+        return output.to_owned();
+    }
+    let mut end = limit;
+    while !output.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!(
+        "{} ... (captured {limit} of {} bytes)",
+        &output[..end],
+        output.len()
+    )
+}

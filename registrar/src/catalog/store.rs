@@ -1,0 +1,358 @@
+//! Writing single rows, with the rules of what moves which index and touches which topic (measured on Consul 1.8.7).
+//! An identical write does nothing. It does not know who writes or why, nor what a request looks like.
+
+use std::sync::Arc;
+
+use super::model::{Check, Instance, Key, Node, Shared, Stored, fold};
+use super::topic::{Change, Topic};
+use super::{Catalog, InstanceRow, NodeRow, ServiceRow};
+
+/// What a change of nothing but a check's output does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Output {
+    /// It is a change like any other (the catalog endpoints).
+    Moves,
+    /// It is stored and readable, but moves no index and wakes nobody (the agent's own checks).
+    Silent,
+}
+
+impl Catalog {
+    /// Makes or changes a node. Changing its record touches every service it carries.
+    pub(super) fn put_node(&mut self, change: &mut Change, node: Node) {
+        let key = fold(&node.name);
+        let old = self.nodes.get(&key).map(|row| row.node.clone());
+        if old.as_ref().is_some_and(|old| old.value == node) {
+            return;
+        }
+        if let Some(old) = &old {
+            self.node_ids.remove(&old.id);
+        }
+        if !node.id.is_empty() {
+            self.node_ids.insert(node.id.clone(), key.clone());
+        }
+        let stored = Arc::new(Stored {
+            create_index: old.map_or(change.index, |old| old.create_index),
+            modify_index: change.index,
+            value: node,
+        });
+        match self.nodes.get_mut(&key) {
+            Some(row) => row.node = stored,
+            None => {
+                let row = NodeRow {
+                    node: stored,
+                    instances: Default::default(),
+                    checks: Vec::new(),
+                    owners: Default::default(),
+                };
+                self.nodes.insert(key.clone(), row);
+            }
+        }
+        self.tables.nodes = change.index;
+        self.revision += 1;
+        change.touch(Topic::Nodes);
+        change.touch(Topic::NodeServices(key.clone()));
+        for service in self.services_on(&key) {
+            self.touch_service(change, &service);
+            change.touch(Topic::ServiceInstances(service));
+        }
+    }
+
+    /// Removes a node with all it carries. Nothing happens if there is none.
+    pub(super) fn remove_node(&mut self, change: &mut Change, key: &Key) {
+        let Some(row) = self.nodes.get(key) else {
+            return;
+        };
+        let ids: Vec<Key> = row.instances.keys().cloned().collect();
+        let checks: Vec<Key> = row.checks.iter().map(|check| check.id.clone()).collect();
+        for id in ids {
+            self.remove_instance(change, key, &id);
+        }
+        for id in checks {
+            self.remove_check(change, key, &id);
+        }
+        if let Some(row) = self.nodes.remove(key) {
+            self.node_ids.remove(&row.node.id);
+        }
+        self.tables.nodes = change.index;
+        self.revision += 1;
+        change.touch(Topic::Nodes);
+        change.touch(Topic::NodeServices(key.clone()));
+    }
+
+    /// Makes or changes an instance of a node that exists.
+    pub(super) fn put_instance(&mut self, change: &mut Change, node: &Key, instance: Instance) {
+        let Some(row) = self.nodes.get_mut(node) else {
+            return;
+        };
+        let id = instance.id.clone();
+        let old = row.instances.get(&id).map(|row| row.instance.clone());
+        if old.as_ref().is_some_and(|old| old.value == instance) {
+            return;
+        }
+        let stored = Arc::new(Stored {
+            create_index: old.as_ref().map_or(change.index, |old| old.create_index),
+            modify_index: change.index,
+            value: instance,
+        });
+        match row.instances.get_mut(&id) {
+            Some(row) => row.instance = stored.clone(),
+            None => {
+                let fresh = InstanceRow {
+                    instance: stored.clone(),
+                    checks: Vec::new(),
+                };
+                row.instances.insert(id.clone(), fresh);
+            }
+        }
+        if let Some(old) = old {
+            let renamed = fold(&old.name) != fold(&stored.name);
+            self.leave_service(change, node, &old, renamed);
+        }
+        self.join_service(node, &stored);
+        self.touch_instance(change, node, &stored);
+        let service = fold(&stored.name);
+        self.touch_service(change, &service);
+        change.touch(Topic::ServiceInstances(service));
+    }
+
+    /// Removes an instance with its checks. Nothing happens if there is none.
+    pub(super) fn remove_instance(&mut self, change: &mut Change, node: &Key, id: &str) {
+        let Some(row) = self.nodes.get(node).and_then(|row| row.instances.get(id)) else {
+            return;
+        };
+        let instance = row.instance.clone();
+        let checks: Vec<Key> = row.checks.iter().map(|check| check.id.clone()).collect();
+        for check in checks {
+            self.remove_check(change, node, &check);
+        }
+        if let Some(row) = self.nodes.get_mut(node) {
+            row.instances.remove(id);
+        }
+        self.leave_service(change, node, &instance, true);
+        self.touch_instance(change, node, &instance);
+    }
+
+    /// Makes or changes a check of a node that exists; its instance, if it names one, must exist too.
+    pub(super) fn put_check(
+        &mut self,
+        change: &mut Change,
+        node: &Key,
+        check: Check,
+        output: Output,
+    ) {
+        let old = self.check_row(node, &check.id).cloned();
+        if let Some(old) = &old {
+            if old.value == check {
+                return;
+            }
+            if output == Output::Silent && old.same_but_output(&check) {
+                let stored = Stored {
+                    value: check,
+                    ..**old
+                };
+                self.note_moved(change, node, &stored.service_id);
+                self.set_check_row(node, Arc::new(stored));
+                self.revision += 1;
+                return;
+            }
+            if old.service_id != check.service_id {
+                self.touch_check(change, node, old);
+            }
+            self.unlink_check(change, node, old);
+        }
+        let stored = Arc::new(Stored {
+            create_index: old.map_or(change.index, |old| old.create_index),
+            modify_index: change.index,
+            value: check,
+        });
+        let reference = (node.clone(), stored.id.clone());
+        self.states
+            .entry(stored.status.clone())
+            .or_default()
+            .insert(reference.clone());
+        if !stored.service_name.is_empty() {
+            self.named_checks
+                .entry(fold(&stored.service_name))
+                .or_default()
+                .insert(reference);
+        }
+        self.set_check_row(node, stored.clone());
+        self.touch_check(change, node, &stored);
+    }
+
+    /// Removes a check. Nothing happens if there is none.
+    pub(super) fn remove_check(&mut self, change: &mut Change, node: &Key, id: &str) {
+        let Some(check) = self.check_row(node, id).cloned() else {
+            return;
+        };
+        self.touch_check(change, node, &check);
+        self.unlink_check(change, node, &check);
+    }
+
+    /// The check of that id on that node, whomever it belongs to.
+    pub(super) fn check_row(&self, node: &str, id: &str) -> Option<&Shared<Check>> {
+        let row = self.nodes.get(node)?;
+        let owner = row.owners.get(id)?;
+        let checks = match row.instances.get(owner) {
+            Some(instance) => &instance.checks,
+            None => &row.checks,
+        };
+        let at = checks.binary_search_by(|check| (*check.id).cmp(id)).ok()?;
+        checks.get(at)
+    }
+
+    /// Stores the row in its owner's list, which must exist.
+    fn set_check_row(&mut self, node: &Key, check: Shared<Check>) {
+        let Some(row) = self.nodes.get_mut(node) else {
+            return;
+        };
+        row.owners
+            .insert(check.id.clone(), check.service_id.clone());
+        let checks = match row.instances.get_mut(&check.service_id) {
+            Some(instance) => &mut instance.checks,
+            None => &mut row.checks,
+        };
+        match checks.binary_search_by(|other| other.id.cmp(&check.id)) {
+            Ok(at) => checks[at] = check,
+            Err(at) => checks.insert(at, check),
+        }
+    }
+
+    /// Takes a check out of its owner's list and out of every set that names it.
+    fn unlink_check(&mut self, change: &mut Change, node: &Key, check: &Stored<Check>) {
+        change.touch(Topic::State(check.status.clone()));
+        let reference = (node.clone(), check.id.clone());
+        if let Some(set) = self.states.get_mut(&check.status) {
+            set.remove(&reference);
+            if set.is_empty() {
+                self.states.remove(&check.status);
+            }
+        }
+        let service = fold(&check.service_name);
+        if let Some(set) = self.named_checks.get_mut(&service) {
+            set.remove(&reference);
+            if set.is_empty() {
+                self.named_checks.remove(&service);
+            }
+            change.touch(Topic::ServiceChecks(service));
+        }
+        let Some(row) = self.nodes.get_mut(node) else {
+            return;
+        };
+        row.owners.remove(&check.id);
+        let checks = match row.instances.get_mut(&check.service_id) {
+            Some(instance) => &mut instance.checks,
+            None => &mut row.checks,
+        };
+        if let Ok(at) = checks.binary_search_by(|other| other.id.cmp(&check.id)) {
+            checks.remove(at);
+        }
+    }
+
+    fn touch_check(&mut self, change: &mut Change, node: &Key, check: &Check) {
+        self.tables.checks = change.index;
+        self.revision += 1;
+        change.touch(Topic::AnyCheck);
+        change.touch(Topic::NodeChecks(node.clone()));
+        change.touch(Topic::State(check.status.clone()));
+        self.note_moved(change, node, &check.service_id);
+        if check.service_id.is_empty() {
+            for service in self.services_on(node) {
+                self.touch_service(change, &service);
+            }
+            return;
+        }
+        change.touch(Topic::AnyServiceCheck);
+        change.touch(Topic::ServiceChecks(fold(&check.service_name)));
+        let owner = self
+            .nodes
+            .get(node)
+            .and_then(|row| row.instances.get(&check.service_id))
+            .map(|row| fold(&row.instance.name));
+        if let Some(service) = owner {
+            self.touch_service(change, &service);
+        }
+    }
+
+    fn touch_instance(&mut self, change: &mut Change, node: &Key, instance: &Instance) {
+        self.tables.services = change.index;
+        self.revision += 1;
+        change.touch(Topic::Services);
+        change.touch(Topic::NodeServices(node.clone()));
+        self.note_moved(change, node, &instance.id);
+        if *node == self.local {
+            change.touch(Topic::AgentService(instance.id.clone()));
+        }
+    }
+
+    fn note_moved(&self, change: &mut Change, node: &Key, service_id: &Key) {
+        if !self.aliases.is_empty() {
+            change.moved.insert((node.clone(), service_id.clone()));
+        }
+    }
+
+    /// Moves a service's own index. Nothing happens if it has no instance.
+    fn touch_service(&mut self, change: &mut Change, service: &Key) {
+        if let Some(row) = self.services.get_mut(service) {
+            row.index = change.index;
+        }
+        change.touch(Topic::ServiceHealth(service.clone()));
+    }
+
+    fn join_service(&mut self, node: &Key, instance: &Instance) {
+        let row: &mut ServiceRow = self.services.entry(fold(&instance.name)).or_default();
+        row.members.insert((node.clone(), instance.id.clone()));
+        let count = row.names.entry(instance.name.clone()).or_default();
+        count.instances += 1;
+        for tag in instance.tags.iter() {
+            *count.tags.entry(tag.clone()).or_default() += 1;
+        }
+    }
+
+    /// Undoes `join_service`. With `gone`, the service loses a member; losing the last is its extinction.
+    fn leave_service(&mut self, change: &mut Change, node: &Key, instance: &Instance, gone: bool) {
+        let service = fold(&instance.name);
+        let Some(row) = self.services.get_mut(&service) else {
+            return;
+        };
+        if let Some(count) = row.names.get_mut(&instance.name) {
+            count.instances -= 1;
+            for tag in instance.tags.iter() {
+                if let Some(n) = count.tags.get_mut(tag) {
+                    *n -= 1;
+                    if *n == 0 {
+                        count.tags.remove(tag);
+                    }
+                }
+            }
+            if count.instances == 0 {
+                row.names.remove(&instance.name);
+            }
+        }
+        if !gone {
+            return;
+        }
+        row.members.remove(&(node.clone(), instance.id.clone()));
+        if row.members.is_empty() {
+            self.services.remove(&service);
+            self.tables.extinction = Some(change.index);
+        }
+        self.touch_service(change, &service);
+        change.touch(Topic::ServiceInstances(service));
+    }
+
+    /// The services (folded names, each once) that a node carries instances of.
+    fn services_on(&self, node: &str) -> Vec<Key> {
+        let Some(row) = self.nodes.get(node) else {
+            return Vec::new();
+        };
+        let mut names: Vec<Key> = row
+            .instances
+            .values()
+            .map(|row| fold(&row.instance.name))
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+}

@@ -1,0 +1,1 @@
+//! Placeholder: the registrar is written elsewhere.
