@@ -1,6 +1,5 @@
 //! Starts turno's own programs, as built beside the test that runs: the balancer, replicas of `hello`, wrapped programs.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,7 +9,6 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::http;
-use crate::ports;
 use crate::process::{self, Ended, Process};
 use crate::wait;
 
@@ -111,9 +109,11 @@ impl Balancer {
     pub fn with(setup: &Setup<'_>) -> Balancer {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let config = folder.path().join("lb.toml");
-        let (address, admin) = (ports::free_address(), ports::free_address());
         let text = format!(
-            "listen = \"{address}\"\nadmin = \"{admin}\"\n{}\n{}",
+            "listen = \"127.0.0.1:0\"
+admin = \"127.0.0.1:0\"
+{}
+{}",
             setup.settings, setup.tables
         );
         fs::write(&config, text).expect("the folder was just made");
@@ -121,17 +121,15 @@ impl Balancer {
         if let Some(registry) = setup.registry {
             command.arg("--consul").arg(format!("http://{registry}"));
         }
-        let mut balancer = Balancer {
+        let mut process = Process::start("turno lb", command);
+        let address = listening(&mut process, "balancer listening on http://");
+        let admin = listening(&mut process, "admin listening on http://");
+        Balancer {
             address,
             admin,
-            process: Process::start("turno lb", command),
+            process,
             _folder: folder,
-        };
-        wait::until_true("the balancer to listen", wait::SOON, || {
-            balancer.process.assert_running();
-            http::get(balancer.admin, "/health").is_ok_and(|answer| answer.status == 200)
-        });
-        balancer
+        }
     }
 
     /// Waits until `service` has `count` upstreams that may be picked.
@@ -186,33 +184,34 @@ pub struct Hello {
 impl Hello {
     /// Starts a replica on a free port, registered nowhere.
     pub fn start(id: &str) -> Hello {
-        Hello::on(id, ports::free_address())
-    }
-
-    /// Starts a replica on `address` and waits until it answers.
-    ///
-    /// # Panics
-    /// If it ends instead.
-    pub fn on(id: &str, address: SocketAddr) -> Hello {
         let command = command(&[
             "microservice",
             "hello",
             "--listen",
-            &address.to_string(),
-            "--name",
+            "127.0.0.1:0",
+            "--instance",
             id,
         ]);
         let mut process = Process::start(id, command);
-        wait::until_true(format!("{id} to answer"), wait::SOON, || {
-            process.assert_running();
-            http::get(address, "/health").is_ok_and(|answer| answer.status == 200)
-        });
+        let address = listening(&mut process, " listening on http://");
         Hello {
             id: id.to_owned(),
             address,
             process,
         }
     }
+}
+
+/// Waits until a program prints where it listens, after `words`.
+fn listening(process: &mut Process, words: &str) -> SocketAddr {
+    let (address, _) = wait::until(format!("{words:?}"), wait::SOON, || {
+        process.assert_running();
+        let output = process.output();
+        // The line is there in full once it has an end.
+        let (line, _) = output.split_once(words)?.1.split_once('\n')?;
+        line.trim().parse().ok()
+    });
+    address
 }
 
 /// The sum of all series of a Prometheus text whose name ends so.
@@ -242,17 +241,19 @@ impl Wrapped {
     /// # Panics
     /// If it cannot be started.
     pub fn hello(registry: SocketAddr, instance: &str) -> Wrapped {
-        let turno = binary();
-        let mut script = String::new();
-        write!(
-            script,
-            "exec {} microservice hello --listen 127.0.0.1:$PORT --name {instance}",
-            turno.display()
-        )
-        .expect("a String takes everything");
-        let mut command = command(&["run", "--name", "web", "--check-http", "/health"]);
-        command.args(["--consul", &format!("http://{registry}")]);
-        command.args(["--", "sh", "-c", &script]);
+        let mut command = command(&[
+            "run",
+            "--name",
+            "web",
+            "--id",
+            instance,
+            "--check-http",
+            "/health",
+        ]);
+        command
+            .args(["--consul", &format!("http://{registry}"), "--"])
+            .arg(binary());
+        command.args(["microservice", "hello", "--instance", instance]);
         Wrapped {
             process: Process::start(instance, command),
         }
