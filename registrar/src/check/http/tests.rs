@@ -300,6 +300,52 @@ async fn a_password_in_the_url_is_sent_but_not_shown() {
     assert!(request.contains("\r\nauthorization: basic "), "{request}");
 }
 
+/// Answers each TLS connection with 200, under a certificate that nobody has vouched for.
+async fn tls_server() -> String {
+    let issued = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]);
+    let rcgen::CertifiedKey { cert, signing_key } = issued.expect("a certificate");
+    let key = rustls::pki_types::PrivateKeyDer::try_from(signing_key.serialize_der());
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key.expect("a key"))
+        .expect("a pair");
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // A client that does not believe us ends the handshake.
+            if let Ok(mut stream) = acceptor.accept(stream).await {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(&answer("200 OK", "", "")).await;
+                let _ = stream.shutdown().await;
+            }
+        }
+    });
+    format!("https://{address}/")
+}
+
+#[tokio::test]
+async fn a_certificate_is_verified_unless_told_otherwise() {
+    let url = tls_server().await;
+    let trusting = HttpCheck {
+        tls_skip_verify: true,
+        ..get(&url)
+    };
+    let outcome = run(trusting).await;
+    assert_eq!(outcome.status, Status::Passing, "{}", outcome.output);
+
+    let outcome = run(get(&url)).await;
+    assert_eq!(outcome.status, Status::Critical);
+    // The second on a machine that has no certificates to verify with.
+    let reasons = ["certificate", "the HTTP client could not be made"];
+    let said = |reason: &&str| outcome.output.contains(*reason);
+    assert!(reasons.iter().any(said), "{}", outcome.output);
+}
+
 #[test]
 fn the_tail_keeps_the_last_bytes() {
     let table: [(usize, &[&str], &str); 6] = [
