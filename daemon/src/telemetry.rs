@@ -8,7 +8,7 @@ use std::{fmt, io, io::IsTerminal, str::FromStr};
 use tracing::warn;
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 
-/// What is logged when `RUST_LOG` says nothing.
+/// What is logged when neither `RUST_LOG` nor the program says anything.
 const DEFAULT_FILTER: &str = "info";
 
 /// How a log line is written.
@@ -50,7 +50,13 @@ impl fmt::Display for LogFormat {
 /// Sends the log to standard error. A second call in one process changes nothing, so tests may
 /// call it freely. A `RUST_LOG` that cannot be read counts as unset, and a warning says so.
 pub fn init(format: LogFormat) {
-    let (filter, complaint) = filter(std::env::var("RUST_LOG").ok().as_deref());
+    init_with(format, DEFAULT_FILTER);
+}
+
+/// The same, for a program that logs something else than `info` when `RUST_LOG` says nothing.
+/// `default` is in the syntax of `RUST_LOG`.
+pub fn init_with(format: LogFormat, default: &'static str) {
+    let (filter, complaint) = filter(std::env::var("RUST_LOG").ok().as_deref(), default);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
@@ -60,18 +66,18 @@ pub fn init(format: LogFormat) {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
     if let (Ok(()), Some(error)) = (first, complaint) {
-        warn!(%error, "RUST_LOG is not understood, logging at {DEFAULT_FILTER}");
+        warn!(%error, "RUST_LOG is not understood, logging at {default}");
     }
 }
 
-fn filter(directives: Option<&str>) -> (EnvFilter, Option<ParseError>) {
+fn filter(directives: Option<&str>, default: &str) -> (EnvFilter, Option<ParseError>) {
     match directives
         .filter(|text| !text.trim().is_empty())
         .map(EnvFilter::try_new)
     {
         Some(Ok(filter)) => (filter, None),
-        Some(Err(error)) => (EnvFilter::new(DEFAULT_FILTER), Some(error)),
-        None => (EnvFilter::new(DEFAULT_FILTER), None),
+        Some(Err(error)) => (EnvFilter::new(default), Some(error)),
+        None => (EnvFilter::new(default), None),
     }
 }
 
@@ -100,7 +106,7 @@ mod tests {
             (Some("a=b=c"), "info", true),
         ];
         for (directives, want, complains) in cases {
-            let (filter, complaint) = filter(directives);
+            let (filter, complaint) = filter(directives, DEFAULT_FILTER);
             assert_eq!(filter.to_string(), want, "{directives:?}");
             assert_eq!(complaint.is_some(), complains, "{directives:?}");
         }
