@@ -1,0 +1,359 @@
+//! Responses: read from the upstream, written anew for the client.
+
+use httparse::Header;
+
+use super::field::{self, Kind};
+use super::{FieldStorage, Framing, Method, Parsed, VIA};
+
+/// A response's head: checked, not yet copied.
+#[derive(Debug)]
+pub(crate) struct ResponseHead<'s, 'a> {
+    /// Bytes of the head.
+    pub(crate) len: usize,
+    /// 100..=599.
+    pub(crate) status: u16,
+    /// How the body's end is found on the upstream's connection.
+    pub(crate) framing: Framing,
+    /// Whether the upstream's connection can serve again once the body has ended.
+    pub(crate) reusable: bool,
+    /// The protocol of a 101.
+    upgrade: Option<&'a [u8]>,
+    length: Option<u64>,
+    reason: &'a str,
+    fields: &'s [Header<'a>],
+    has_connection: bool,
+}
+
+/// How the client gets a response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Delivery {
+    /// Whether the body is framed in chunks.
+    pub(crate) chunked: bool,
+    /// Whether the connection ends with this response.
+    pub(crate) close: bool,
+    /// Whether an HTTP/1.0 client has to be told that it does not.
+    pub(crate) say_keep_alive: bool,
+}
+
+/// Reads the head at the start of `bytes`, the answer to a request with `method`.
+pub(crate) fn parse<'s, 'a>(
+    bytes: &'a [u8],
+    method: Method,
+    storage: &'s mut FieldStorage<'a>,
+) -> Result<Parsed<ResponseHead<'s, 'a>>, &'static str> {
+    let mut response = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let len = match config.parse_response_with_uninit_headers(&mut response, bytes, storage) {
+        Ok(httparse::Status::Complete(len)) => len,
+        Ok(httparse::Status::Partial) => return Ok(Parsed::Partial),
+        Err(httparse::Error::TooManyHeaders) => return Err("it has too many header fields"),
+        Err(_) => return Err("its head is malformed"),
+    };
+    let (Some(status @ 100..=599), Some(version)) = (response.code, response.version) else {
+        return Err("its status code is none");
+    };
+    let old = version == 0;
+    let mut head = ResponseHead {
+        len,
+        status,
+        framing: Framing::None,
+        reusable: !old,
+        upgrade: None,
+        length: None,
+        reason: response.reason.unwrap_or_default(),
+        fields: &[],
+        has_connection: false,
+    };
+    let mut coding = None;
+    for header in response.headers.iter_mut() {
+        let value = header.value.trim_ascii();
+        header.value = value;
+        match field::kind(header.name) {
+            Kind::ContentLength => {
+                let length =
+                    field::content_length(value).ok_or("its Content-Length is not a number")?;
+                if head.length.is_some_and(|known| known != length) {
+                    return Err("it has two different Content-Lengths");
+                }
+                head.length = Some(length);
+            }
+            Kind::TransferEncoding if coding.is_some() => {
+                return Err("it has more than one Transfer-Encoding");
+            }
+            Kind::TransferEncoding => coding = Some(value),
+            Kind::Connection => {
+                head.has_connection = true;
+                if field::list(value).any(|option| option.eq_ignore_ascii_case(b"close")) {
+                    head.reusable = false;
+                }
+            }
+            Kind::Upgrade => head.upgrade = Some(value),
+            _ => {}
+        }
+    }
+    head.fields = response.headers;
+    head.find_end(coding, old, method)?;
+    Ok(Parsed::Complete(head))
+}
+
+impl ResponseHead<'_, '_> {
+    /// RFC 9112 §6.3.
+    fn find_end(
+        &mut self,
+        coding: Option<&[u8]>,
+        old: bool,
+        method: Method,
+    ) -> Result<(), &'static str> {
+        if coding.is_some() && old {
+            return Err("it has a Transfer-Encoding in HTTP/1.0");
+        }
+        if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case(b"chunked")) {
+            return Err("its Transfer-Encoding is not chunked");
+        }
+        if coding.is_some() && self.length.take().is_some() {
+            // The chunks are what counts; who sends both is not trusted with another request.
+            self.reusable = false;
+        }
+        let announced = coding.is_some() || self.length.is_some_and(|length| length > 0);
+        self.framing = match (coding, self.length) {
+            _ if method == Method::Head
+                || self.status < 200
+                || matches!(self.status, 204 | 304) =>
+            {
+                // Some send the body all the same, and it would be taken for the next answer.
+                self.reusable &= !announced;
+                Framing::None
+            }
+            (Some(_), _) => Framing::Chunked,
+            (None, Some(length)) => Framing::Length(length),
+            (None, None) => Framing::UntilClose,
+        };
+        if self.status == 204 || self.status < 200 {
+            self.length = None;
+        }
+        if self.framing == Framing::UntilClose {
+            self.reusable = false;
+        }
+        Ok(())
+    }
+
+    /// Appends this response as it goes to the client.
+    pub(crate) fn write(&self, delivery: Delivery, out: &mut Vec<u8>) {
+        self.write_start(out);
+        if delivery.chunked {
+            out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+        } else if let Some(length) = self.length {
+            out.extend_from_slice(b"content-length: ");
+            field::put_decimal(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
+        if delivery.close {
+            out.extend_from_slice(b"connection: close\r\n");
+        } else if delivery.say_keep_alive {
+            out.extend_from_slice(b"connection: keep-alive\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Appends this 101 as it goes to the client.
+    pub(crate) fn write_switch(&self, out: &mut Vec<u8>) {
+        self.write_start(out);
+        out.extend_from_slice(b"connection: upgrade\r\n");
+        if let Some(protocol) = self.upgrade {
+            field::put(out, b"upgrade", protocol);
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn write_start(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"HTTP/1.1 ");
+        field::put_decimal(out, u64::from(self.status));
+        out.push(b' ');
+        out.extend_from_slice(self.reason.as_bytes());
+        out.extend_from_slice(b"\r\n");
+        for header in self.fields {
+            let own = match field::kind(header.name) {
+                Kind::Pass | Kind::ForwardedFor | Kind::ForwardedHost | Kind::ForwardedProto => {
+                    true
+                }
+                // These mean nothing in a response; pass what an application may have meant by them.
+                Kind::Host | Kind::Expect => true,
+                _ => false,
+            };
+            if own && !(self.has_connection && named_by_connection(self.fields, header.name)) {
+                field::put(out, header.name.as_bytes(), header.value);
+            }
+        }
+        out.extend_from_slice(VIA);
+    }
+}
+
+fn named_by_connection(fields: &[Header<'_>], name: &str) -> bool {
+    fields.iter().any(|header| {
+        header.name.eq_ignore_ascii_case("connection")
+            && field::list(header.value).any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::storage;
+    use super::*;
+    use proptest::prelude::*;
+
+    const DELIVERY: Delivery = Delivery {
+        chunked: false,
+        close: false,
+        say_keep_alive: false,
+    };
+
+    fn head(text: &str, method: Method) -> Result<(Framing, bool, String), &'static str> {
+        match parse(text.as_bytes(), method, &mut storage())? {
+            Parsed::Partial => panic!("partial: {text:?}"),
+            Parsed::Complete(head) => {
+                let mut out = Vec::new();
+                let chunked = head.framing == Framing::Chunked;
+                head.write(
+                    Delivery {
+                        chunked,
+                        ..DELIVERY
+                    },
+                    &mut out,
+                );
+                Ok((
+                    head.framing,
+                    head.reusable,
+                    String::from_utf8_lossy(&out).into_owned(),
+                ))
+            }
+        }
+    }
+
+    #[test]
+    fn a_plain_response_is_written_anew() {
+        let (framing, reusable, out) = head(
+            "HTTP/1.1 200 OK\r\nServer: s\r\nContent-Length: 5\r\nConnection: keep-alive, x-own\r\nX-Own: 1\r\n\
+             Keep-Alive: timeout=5\r\nSet-Cookie: a=b\r\n\r\n",
+            Method::Safe,
+        )
+        .expect("valid");
+        assert_eq!((framing, reusable), (Framing::Length(5), true));
+        assert_eq!(
+            out,
+            "HTTP/1.1 200 OK\r\nServer: s\r\nSet-Cookie: a=b\r\nvia: 1.1 turno\r\ncontent-length: 5\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn where_the_body_ends_and_whether_the_connection_serves_again() {
+        use Framing::{Chunked, Length, None, UntilClose};
+        let get = Method::Safe;
+        for (text, method, framing, reusable) in [
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n",
+                get,
+                Length(5),
+                true,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n",
+                get,
+                Length(5),
+                true,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: Close\r\n",
+                get,
+                Length(5),
+                false,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n",
+                get,
+                Chunked,
+                true,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+                get,
+                Chunked,
+                false,
+            ),
+            ("HTTP/1.1 200 OK\r\n", get, UntilClose, false),
+            (
+                "HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n",
+                get,
+                Length(5),
+                false,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n",
+                Method::Head,
+                None,
+                false,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n",
+                Method::Head,
+                None,
+                true,
+            ),
+            ("HTTP/1.1 204 No\r\n", get, None, true),
+            ("HTTP/1.1 204 No\r\nContent-Length: 5\r\n", get, None, false),
+            (
+                "HTTP/1.1 304 No\r\nTransfer-Encoding: chunked\r\n",
+                get,
+                None,
+                false,
+            ),
+            ("HTTP/1.1 100 Continue\r\n", get, None, true),
+        ] {
+            let got = head(&format!("{text}\r\n"), method).expect(text);
+            assert_eq!((got.0, got.1), (framing, reusable), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_passed_on_is_refused() {
+        for text in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.1 099 OK\r\n\r\n",
+            "HTTP/1.1 600 OK\r\n\r\n",
+            "HTTP/1.1 20 OK\r\n\r\n",
+            "HTTP/2 200 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nX: a\0\r\n\r\n",
+            "SSH-2.0-OpenSSH\r\n\r\n",
+            "+PONG\r\n",
+        ] {
+            assert!(head(text, Method::Safe).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn no_length_on_answers_that_cannot_have_one() {
+        let (_, _, out) = head(
+            "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
+            Method::Safe,
+        )
+        .expect("valid");
+        assert_eq!(out, "HTTP/1.1 204 No Content\r\nvia: 1.1 turno\r\n\r\n");
+        let (_, _, out) =
+            head("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", Method::Head).expect("valid");
+        assert!(out.contains("content-length: 9\r\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_input_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = parse(&bytes, Method::Safe, &mut storage());
+            let mut text = b"HTTP/1.1 200 OK\r\n".to_vec();
+            text.extend(bytes);
+            let _ = parse(&text, Method::Head, &mut storage());
+        }
+    }
+}
