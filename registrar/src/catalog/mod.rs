@@ -235,7 +235,7 @@ fn consul_instance() -> Instance {
         tags: [].into(),
         address: "".into(),
         tagged_addresses: BTreeMap::new(),
-        meta: meta.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+        meta: Some(meta.map(|(k, v)| (k.to_owned(), v.to_owned())).into()),
         port: 8300,
         weights: Weights::default(),
         enable_tag_override: false,

@@ -92,8 +92,8 @@ pub struct Instance {
     pub address: Key,
     /// Other addresses by name, each with a port.
     pub tagged_addresses: BTreeMap<String, (String, i64)>,
-    /// Free text pairs.
-    pub meta: BTreeMap<String, String>,
+    /// Free text pairs; `None` where a catalog writer sent none.
+    pub meta: Option<BTreeMap<String, String>>,
     /// Port; not validated, as Consul does not.
     pub port: i64,
     /// Share of the traffic.

@@ -59,7 +59,7 @@ impl Catalog {
             Question::Nodes => (tables.nodes, Topic::Nodes),
             Question::Node(name) => (
                 tables.nodes.max(tables.services),
-                Topic::NodeServices(fold(name)),
+                Topic::NodeServices(self.node_key(name)),
             ),
             Question::NodeChecks(name) => (tables.checks, Topic::NodeChecks(fold(name))),
             Question::ServiceChecks(name) => {
@@ -166,12 +166,18 @@ impl Catalog {
 
     /// One node, by its name or its UUID, with its instances.
     pub fn node(&self, name: &str) -> Option<(Shared<Node>, Vec<Shared<Instance>>)> {
-        let row = match self.nodes.get(&fold(name)) {
-            Some(row) => row,
-            None => self.nodes.get(self.node_ids.get(name)?)?,
-        };
+        let row = self.nodes.get(&self.node_key(name))?;
         let instances = row.instances.values().map(|row| row.instance.clone());
         Some((row.node.clone(), instances.collect()))
+    }
+
+    /// The key of the node with that name, else of the one with that UUID, else of one that might come.
+    fn node_key(&self, name: &str) -> Key {
+        let key = fold(name);
+        if self.nodes.contains_key(&key) {
+            return key;
+        }
+        self.node_ids.get(name).cloned().unwrap_or(key)
     }
 
     /// The checks on one node, by id.

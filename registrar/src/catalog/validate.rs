@@ -24,7 +24,10 @@ pub(super) fn instance(instance: &Instance) -> Result<(), CatalogError> {
     }
     weights(&instance.weights)
         .map_err(|text| CatalogError::Invalid(format!("Invalid Weights: {text}")))?;
-    meta(&instance.meta)
+    instance
+        .meta
+        .as_ref()
+        .map_or(Ok(()), meta)
         .map_err(|text| CatalogError::Invalid(format!("Invalid Service Meta: {text}")))
 }
 

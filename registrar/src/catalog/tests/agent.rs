@@ -240,13 +240,17 @@ fn bad_definitions_are_refused_in_consuls_words_and_change_nothing() {
         ),
         (
             with(|i| {
-                i.meta.insert("k k".into(), "v".into());
+                i.meta
+                    .get_or_insert_default()
+                    .insert("k k".into(), "v".into());
             }),
             "Invalid Service Meta: Couldn't load metadata pair ('k k', 'v'): Key contains invalid characters",
         ),
         (
             with(|i| {
-                i.meta.insert("consul-x".into(), "v".into());
+                i.meta
+                    .get_or_insert_default()
+                    .insert("consul-x".into(), "v".into());
             }),
             "Invalid Service Meta: Couldn't load metadata pair ('consul-x', 'v'): Key prefix 'consul-' is reserved for internal use",
         ),

@@ -29,7 +29,7 @@ fn instance(id: &str, name: &str, port: i64) -> Instance {
         tags: [].into(),
         address: "10.0.0.1".into(),
         tagged_addresses: BTreeMap::new(),
-        meta: BTreeMap::new(),
+        meta: Some(BTreeMap::new()),
         port,
         weights: Weights::default(),
         enable_tag_override: false,

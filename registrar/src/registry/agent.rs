@@ -1,0 +1,274 @@
+//! `/v1/agent`: registering and deregistering instances and checks, reporting on checks, maintenance; and what the
+//! agent shows of itself. Consul's agent has no blocking queries but one: `agent/service/:id` by the hash of its contents.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::answer::{Answer, Failure, to_json};
+use super::blocking::jitter;
+use super::request::{Call, truth};
+use super::state::State;
+use super::view::{AgentServiceView, CheckShape, CheckView};
+use super::{body, filtered};
+use crate::catalog::{Catalog, Effects, Instance, Status, Topic};
+
+/// Where a real server's raft would listen; clients show it, none connects to it.
+const SERVER_PORT: u16 = 8300;
+const SERF_PORT: u16 = 8301;
+/// Which Consul this registry behaves like.
+const VERSION: &str = "1.8.7";
+
+type Result = std::result::Result<Answer, Failure>;
+
+pub(super) fn leader(state: &State) -> String {
+    let address = &state.local.address;
+    if address.contains(':') {
+        format!("[{address}]:{SERVER_PORT}")
+    } else {
+        format!("{address}:{SERVER_PORT}")
+    }
+}
+
+pub(super) fn answer(call: &Call, value: &impl serde::Serialize) -> Result {
+    Ok(Answer::json(to_json(value, call.has("pretty"))?))
+}
+
+/// Consul's service-free view of this process; clients read `Config` and `Member`.
+pub(super) fn this(state: &State, call: &Call) -> Result {
+    let local = &state.local;
+    let (services, checks) = {
+        let catalog = state.read();
+        (catalog.agent_services().len(), catalog.agent_checks().len())
+    };
+    let view = json!({
+        "Config": {
+            "Datacenter": local.datacenter, "NodeName": local.name, "NodeID": local.id, "Revision": "",
+            "Server": true, "Version": VERSION,
+        },
+        "DebugConfig": {},
+        "Coord": {"Vec": [0, 0, 0, 0, 0, 0, 0, 0], "Error": 1.5, "Adjustment": 0, "Height": 1e-05},
+        "Member": member(state),
+        "Stats": {
+            "agent": {"services": services.to_string(), "checks": checks.to_string()},
+            "consul": {"acl": "disabled", "leader": "true", "leader_addr": leader(state), "server": "true"},
+        },
+        "Meta": {"consul-network-segment": ""},
+    });
+    answer(call, &view)
+}
+
+pub(super) fn members(state: &State, call: &Call) -> Result {
+    answer(call, &[member(state)])
+}
+
+fn member(state: &State) -> Value {
+    let local = &state.local;
+    json!({
+        "Name": local.name, "Addr": local.address, "Port": SERF_PORT,
+        "Tags": {
+            "acls": "0", "build": format!("{VERSION}:"), "dc": local.datacenter, "id": local.id,
+            "port": SERVER_PORT.to_string(), "raft_vsn": "3", "role": "consul", "segment": "", "vsn": "2",
+            "vsn_max": "3", "vsn_min": "2",
+        },
+        "Status": 1, "ProtocolMin": 1, "ProtocolMax": 5, "ProtocolCur": 2, "DelegateMin": 2, "DelegateMax": 5,
+        "DelegateCur": 4,
+    })
+}
+
+pub(super) fn services(state: &State, call: &Call) -> Result {
+    call.own_place(&state.local.datacenter)?;
+    let rows = state.read().agent_services();
+    let views = rows
+        .iter()
+        .map(|row| (&*row.id, AgentServiceView { row, hash: None }));
+    filtered::map(call, filtered::Shape::AgentService, views)
+}
+
+pub(super) fn checks(state: &State, call: &Call) -> Result {
+    call.own_place(&state.local.datacenter)?;
+    let rows = state.read().agent_checks();
+    let views = rows.iter().map(|row| {
+        let view = CheckView {
+            node: &state.local.name,
+            row,
+            shape: CheckShape::Agent,
+        };
+        (&*row.id, view)
+    });
+    filtered::map(call, filtered::Shape::Check, views)
+}
+
+/// One instance. With `hash` it waits until the contents are others.
+pub(super) async fn service(state: &State, call: &Call) -> Result {
+    call.own_place(&state.local.datacenter)?;
+    let wait = call.wait()?;
+    let deadline = Instant::now() + wait + jitter(wait);
+    let known = call.parameter("hash").filter(|hash| !hash.is_empty());
+    loop {
+        let (row, ticket) = {
+            let catalog = state.read();
+            let ticket = state
+                .waiters
+                .wait_on(Topic::AgentService(call.rest.as_str().into()));
+            let row = catalog.agent_instance(&call.rest);
+            (row.map(|row| row.value.clone()), ticket)
+        };
+        let Some(row) = row else {
+            return Err(Failure::not_found(format!(
+                "unknown service ID: {}",
+                call.rest
+            )));
+        };
+        let hash = content_hash(&row)?;
+        let over = Instant::now() >= deadline || state.stopping.is_cancelled();
+        if known != Some(hash.as_str()) || over {
+            let view = AgentServiceView {
+                row: &row,
+                hash: Some(&hash),
+            };
+            return Ok(answer(call, &view)?.header("x-consul-contenthash", hash.clone()));
+        }
+        tokio::select! {
+            () = ticket.woken() => {}
+            () = tokio::time::sleep_until(deadline) => {}
+            () = state.stopping.cancelled() => {}
+        }
+    }
+}
+
+/// 64-bit FNV-1a of what a reader would see.
+fn content_hash(row: &Instance) -> std::result::Result<String, Failure> {
+    let text = to_json(&AgentServiceView { row, hash: None }, false)?;
+    let hash = text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    Ok(format!("{hash:016x}"))
+}
+
+fn changed<E: Into<Failure>>(
+    state: &State,
+    change: impl FnOnce(&mut Catalog, std::time::Duration) -> std::result::Result<Effects, E>,
+) -> Result {
+    state.change(change).map_err(Into::into)?;
+    Ok(Answer::empty())
+}
+
+/// For changes that cannot fail.
+fn changed_always(
+    state: &State,
+    change: impl FnOnce(&mut Catalog, std::time::Duration) -> Effects,
+) -> Result {
+    changed(state, |catalog, now| Ok::<_, Failure>(change(catalog, now)))
+}
+
+pub(super) fn register_service(state: &State, call: &Call) -> Result {
+    let definition = body::service_registration(&call.body)?;
+    let replace = call.has("replace-existing-checks")
+        && call.parameter("replace-existing-checks") != Some("false");
+    changed(state, |catalog, now| {
+        catalog.register_service(now, definition, replace)
+    })
+}
+
+pub(super) fn deregister_service(state: &State, call: &Call) -> Result {
+    if call.rest.is_empty() {
+        return Err(Failure::failed("ServiceID missing"));
+    }
+    changed_always(state, |catalog, now| {
+        catalog.deregister_service(now, &call.rest)
+    })
+}
+
+pub(super) fn register_check(state: &State, call: &Call) -> Result {
+    let check = body::check_registration(&call.body)?;
+    changed(state, |catalog, now| catalog.register_check(now, check))
+}
+
+pub(super) fn deregister_check(state: &State, call: &Call) -> Result {
+    if call.rest.is_empty() {
+        return Err(Failure::failed("CheckID missing"));
+    }
+    changed_always(state, |catalog, now| {
+        catalog.deregister_check(now, &call.rest)
+    })
+}
+
+/// `pass`, `warn` and `fail`, with an optional note.
+pub(super) fn report(state: &State, call: &Call, status: Status) -> Result {
+    let note = call.parameter("note").unwrap_or("");
+    changed(state, |catalog, now| {
+        catalog.report_ttl(now, &call.rest, status, note)
+    })
+}
+
+pub(super) fn update(state: &State, call: &Call) -> Result {
+    let update = body::check_update(&call.body)?;
+    let Some(status) = Status::known(&update.status) else {
+        return Err(Failure::invalid(format!(
+            "Invalid check status: '{}'",
+            update.status
+        )));
+    };
+    changed(state, |catalog, now| {
+        catalog.report_ttl(now, &call.rest, status, &update.output)
+    })
+}
+
+pub(super) fn service_maintenance(state: &State, call: &Call) -> Result {
+    if call.rest.is_empty() {
+        return Err(Failure::invalid("Missing service ID"));
+    }
+    let enable = enable(call)?;
+    let reason = call.parameter("reason").unwrap_or("");
+    changed(state, |catalog, now| {
+        catalog.service_maintenance(now, &call.rest, enable, reason)
+    })
+}
+
+pub(super) fn node_maintenance(state: &State, call: &Call) -> Result {
+    let enable = enable(call)?;
+    let reason = call.parameter("reason").unwrap_or("");
+    changed_always(state, |catalog, now| {
+        catalog.node_maintenance(now, enable, reason)
+    })
+}
+
+fn enable(call: &Call) -> std::result::Result<bool, Failure> {
+    let word = call
+        .parameter("enable")
+        .ok_or_else(|| Failure::invalid("Missing value for enable"))?;
+    truth(word).ok_or_else(|| Failure::invalid(format!("Invalid value for enable: {word:?}")))
+}
+
+/// Other agents cannot be joined or expelled: there is only this one.
+pub(super) fn join(call: &Call) -> Result {
+    Err(Failure::failed(format!(
+        "1 error occurred:\n\t* Failed to join {}: this registry runs alone\n\n",
+        call.rest
+    )))
+}
+
+pub(super) fn force_leave(state: &State, call: &Call) -> Result {
+    if call.rest == state.local.name {
+        return Ok(Answer::empty());
+    }
+    Err(Failure::failed(format!(
+        "agent: No node found with name '{}'",
+        call.rest
+    )))
+}
+
+pub(super) fn metrics(call: &Call) -> Result {
+    if call.parameter("format") == Some("prometheus") {
+        return Err(Failure::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "Prometheus is not enabled since its retention time is not positive",
+        ));
+    }
+    let empty: [u8; 0] = [];
+    let view = json!({
+        "Timestamp": "", "Gauges": empty, "Points": empty, "Counters": empty, "Samples": empty,
+    });
+    answer(call, &view)
+}

@@ -1,0 +1,127 @@
+//! Queries on the catalog: answered at once, or when their index has moved, or when their time is up. While a query
+//! waits it holds no rows and no lock, only its place among the waiters. It does not know what the rows look like.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::answer::{Answer, Failure, to_json};
+use super::request::{Blocking, Call};
+use super::state::State;
+use super::waiters::Ticket;
+use crate::catalog::{Catalog, Question};
+
+/// Most queries that wait at once; more are refused with 429. Each costs a connection, a task and some kilobytes.
+pub(super) const MOST_WAITING: usize = 100_000;
+/// A query may be answered up to this part of its wait later, so that those begun together do not end together.
+const JITTER_PART: u32 = 16;
+
+/// Which endpoints take `?cached`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cached {
+    Yes,
+    No,
+}
+
+/// What a look at a question's index says.
+enum Look {
+    Answer,
+    Wait(Ticket, u64),
+}
+
+/// Answers a query: waits if it asks to, then takes the rows with `read` and writes them as JSON.
+pub(super) async fn query<V: Serialize>(
+    state: &State,
+    call: &Call,
+    question: Question,
+    cached: Cached,
+    read: impl Fn(&Catalog) -> V,
+) -> Result<Answer, Failure> {
+    call.own_place(&state.local.datacenter)?;
+    let consistency = call.consistency()?;
+    let last = match call.blocking()? {
+        Some(blocking) => wait(state, &question, blocking).await?,
+        None => None,
+    };
+    let hit = AtomicBool::new(false);
+    let (index, body) = render(state, call, &question, read, &hit)?;
+    let mut answer = Answer::json(body).indexed(last.unwrap_or(index), Some(consistency));
+    if cached == Cached::Yes && call.has("cached") {
+        let hit = hit.load(Ordering::Relaxed);
+        answer = answer.header("x-cache", if hit { "HIT" } else { "MISS" });
+        if hit {
+            answer = answer.header("age", "0");
+        }
+    }
+    Ok(answer)
+}
+
+/// Waits until the question's index is above the one given. If time runs out, returns the index last seen.
+async fn wait(
+    state: &State,
+    question: &Question,
+    blocking: Blocking,
+) -> Result<Option<u64>, Failure> {
+    let deadline = Instant::now() + blocking.wait + jitter(blocking.wait);
+    loop {
+        let look = {
+            let catalog = state.read();
+            let watch = catalog.watch(question);
+            if watch.index > blocking.index {
+                Look::Answer
+            } else {
+                // Under the read lock: a change comes after the place is taken, and its wake is not missed.
+                Look::Wait(state.waiters.wait_on(watch.topic), watch.index)
+            }
+        };
+        let (ticket, index) = match look {
+            Look::Answer => return Ok(None),
+            Look::Wait(ticket, index) => (ticket, index),
+        };
+        if state.waiters.waiting() > MOST_WAITING {
+            return Err(too_many());
+        }
+        tokio::select! {
+            () = ticket.woken() => {}
+            () = tokio::time::sleep_until(deadline) => return Ok(Some(index)),
+            () = state.stopping.cancelled() => return Ok(Some(index)),
+        }
+    }
+}
+
+pub(super) fn too_many() -> Failure {
+    Failure::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        format!("more than {MOST_WAITING} queries are waiting; try again later"),
+    )
+}
+
+pub(super) fn jitter(wait: Duration) -> Duration {
+    (wait / JITTER_PART).mul_f64(fastrand::f64())
+}
+
+fn render<V: Serialize>(
+    state: &State,
+    call: &Call,
+    question: &Question,
+    read: impl Fn(&Catalog) -> V,
+    hit: &AtomicBool,
+) -> Result<(u64, Bytes), Failure> {
+    let key = call.content_key();
+    let (index, revision, rows) = {
+        let catalog = state.read();
+        let (index, revision) = (catalog.watch(question).index, catalog.revision());
+        if let Some(body) = state.rendered.get(revision, &key) {
+            hit.store(true, Ordering::Relaxed);
+            return Ok((index, body));
+        }
+        (index, revision, read(&catalog))
+    };
+    let body = to_json(&rows, call.has("pretty"))?;
+    state.rendered.put(revision, key, body.clone());
+    Ok((index, body))
+}
