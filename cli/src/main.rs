@@ -1,2 +1,68 @@
-//! The `turno` program.
-fn main() {}
+//! The `turno` program: it reads the command line, starts what is asked for, and turns how that ended
+//! into one line and an exit status.
+//!
+//! The commands only join what the crates below do; no decision about traffic is made here.
+
+mod admin;
+mod args;
+mod connect;
+mod explain;
+mod failure;
+mod http_client;
+mod lb;
+mod microservice;
+mod output;
+mod presence;
+mod process;
+mod registry;
+mod run;
+mod scale;
+mod services;
+mod up;
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Parser;
+
+use crate::{
+    args::{Arguments, Command},
+    failure::Failure,
+};
+
+/// When a command has ended, what still runs in the background gets this long. Nothing that matters
+/// runs there: every command waits for its own tasks.
+const LEFTOVERS: Duration = Duration::from_millis(100);
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return args::refuse(&error),
+    };
+    daemon::telemetry::init_with(arguments.global.log_format, arguments.command.log_filter());
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::of("cannot start the async runtime", &error).report(),
+    };
+    let ended = runtime.block_on(carry_out(arguments));
+    runtime.shutdown_timeout(LEFTOVERS);
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+async fn carry_out(Arguments { global, command }: Arguments) -> Result<(), Failure> {
+    match command {
+        Command::Up(args) => up::run(args, &global).await,
+        Command::Scale(args) => scale::run(args).await,
+        Command::Registry(args) => registry::run(args).await,
+        Command::Run(args) => run::run(args, &global).await,
+        Command::Lb(args) => lb::run(args, &global).await,
+        Command::Microservice(args) => microservice::run(args, &global).await,
+        Command::Services(args) => services::run(args, &global).await,
+        Command::Explain(args) => explain::run(args, &global).await,
+    }
+}

@@ -1,0 +1,185 @@
+//! The command line as people type it: the commands, and the options that all of them take.
+//!
+//! Each command's own arguments stand beside the command; nothing is carried out here.
+
+use std::{fmt, process::ExitCode, str::FromStr, time::Duration};
+
+use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use daemon::telemetry::LogFormat;
+
+use crate::{
+    explain::ExplainArgs,
+    failure::{Failure, usage_line},
+    lb::LbArgs,
+    microservice::MicroserviceArgs,
+    output,
+    registry::RegistryArgs,
+    run::RunArgs,
+    scale::ScaleArgs,
+    services::ServicesArgs,
+    up::UpArgs,
+};
+
+const AFTER_HELP: &str = "\
+Examples:
+  turno up                      registry, three replicas and a balancer, on this machine
+  turno scale hello=5           two more replicas
+  turno run --name web -- python3 -m http.server {port}
+  turno lb --listen 127.0.0.1:8000 --route /=web
+  turno explain web             who is in rotation, who is not, and why
+
+Environment: CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_CACERT, CONSUL_CLIENT_CERT,
+CONSUL_CLIENT_KEY and CONSUL_DATACENTER mean what they mean to Consul's own command line.
+RUST_LOG steers the log, as in RUST_LOG=debug or RUST_LOG=lb=debug,info.
+
+Exit status: 0 done, 1 failed, 2 usage.";
+
+/// Above the options that every command takes, in its help.
+const EVERYWHERE: &str = "Options of every command";
+
+/// Takes a service from "the process started" to "it gets its share of the traffic", and out again.
+#[derive(Debug, Parser)]
+#[command(name = "turno", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// The registry: Consul, or the embedded one. Overrides CONSUL_HTTP_ADDR [default: http://127.0.0.1:8500]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "URL")]
+    pub(crate) consul: Option<String>,
+    /// The token for the registry. Overrides CONSUL_HTTP_TOKEN, which other users of this machine cannot see
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "TOKEN")]
+    pub(crate) token: Option<Secret>,
+    /// How log lines are written to standard error: text or json
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FORMAT", default_value_t)]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Up(UpArgs),
+    Scale(ScaleArgs),
+    Registry(RegistryArgs),
+    Run(RunArgs),
+    Lb(LbArgs),
+    Microservice(MicroserviceArgs),
+    Services(ServicesArgs),
+    Explain(ExplainArgs),
+}
+
+impl Command {
+    /// What is logged when `RUST_LOG` says nothing.
+    pub(crate) fn log_filter(&self) -> &'static str {
+        match self {
+            // It prints who joins and leaves; the log need not say it again.
+            Self::Up(_) => "info,turno::rotation=warn,registrar::register=warn",
+            _ => "info",
+        }
+    }
+}
+
+/// A text that must not be shown: its debug form is masked.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    /// The text itself, for the one place that sends or compares it.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Secret {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // It becomes the value of a header.
+        if text.is_empty() || !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err("a token is one word of visible ASCII characters");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Reads a duration above zero, as `500ms`, `1s` or `1m30s`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    match consul::types::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("it must be longer than 0".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Ends a run that clap will not start: help and version are answers, the rest are mistakes.
+pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            match output::print(&error.render().to_string()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(failure) => failure.report(),
+            }
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            output::complain(error.render().to_string().trim_end());
+            ExitCode::from(Failure::USAGE)
+        }
+        _ => Failure::usage(usage_line(error)).report(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        for command in Arguments::command().get_subcommands() {
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(help.contains("Examples:"), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn a_token_does_not_show() {
+        let line = ["turno", "--token", "s3cret", "services"];
+        let arguments = Arguments::try_parse_from(line).expect("a good line");
+        assert!(!format!("{arguments:?}").contains("s3cret"));
+        assert_eq!(arguments.global.token.expect("given").expose(), "s3cret");
+        assert!("two words".parse::<Secret>().is_err());
+    }
+
+    #[test]
+    fn durations_are_above_zero() {
+        for (text, good) in [
+            ("500ms", true),
+            ("1s", true),
+            ("0s", false),
+            ("5", false),
+            ("", false),
+        ] {
+            assert_eq!(duration(text).is_ok(), good, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! How the commands reach the registry: the environment, overridden by the command line.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use consul::{Client, Config};
+
+use crate::{args::Global, failure::Failure};
+
+/// A client of the registry that the command line, else the environment, names.
+pub(crate) fn client(global: &Global) -> Result<Client, Failure> {
+    Ok(Client::new(config(global))?)
+}
+
+fn config(global: &Global) -> Config {
+    let mut config = Config::from_env();
+    if let Some(address) = &global.consul {
+        config = config.with_address(address);
+    }
+    if let Some(token) = &global.token {
+        config = config.with_token(token.expose());
+    }
+    config
+}
+
+/// Where a listener can be reached from this machine: one on all addresses is reached by loopback.
+pub(crate) fn reachable(mut listener: SocketAddr) -> SocketAddr {
+    match listener.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => listener.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => listener.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    listener
+}
+
+/// Fails if `address` cannot be listened on, before anything is started that would have to be stopped
+/// again.
+pub(crate) fn free(address: SocketAddr) -> Result<(), Failure> {
+    daemon::net::listen(address)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_addresses_are_reached_by_loopback() {
+        for (listener, want) in [
+            ("0.0.0.0:1", "127.0.0.1:1"),
+            ("[::]:1", "[::1]:1"),
+            ("127.0.0.2:1", "127.0.0.2:1"),
+        ] {
+            let listener = listener.parse().expect("a literal");
+            assert_eq!(reachable(listener).to_string(), want);
+        }
+    }
+}

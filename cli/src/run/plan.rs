@@ -1,0 +1,167 @@
+//! What to run and how to register it, from the arguments alone: nothing is started here.
+
+use std::{io, net::SocketAddr};
+
+use consul::types::{CheckDefinition, ServiceRegistration, Weights};
+use tokio::process::Command;
+
+use super::RunArgs;
+use crate::{failure::Failure, process::stdin_for_child};
+
+/// Stands for the port in the program's arguments.
+const PORT_MARK: &str = "{port}";
+
+/// The program with its port, by environment and by argument.
+pub(super) fn command(words: &[String], port: u16) -> Command {
+    let port = port.to_string();
+    let mut command = Command::new(&words[0]);
+    command.args(words[1..].iter().map(|word| word.replace(PORT_MARK, &port)));
+    command.env("PORT", port).stdin(stdin_for_child());
+    command
+}
+
+/// Why the program could not be started, with what to do.
+pub(super) fn cannot_start(program: &str, error: &io::Error) -> String {
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound => " (is it installed, and in PATH?)",
+        io::ErrorKind::PermissionDenied => " (is it executable?)",
+        _ => "",
+    };
+    format!("cannot start {program:?}: {error}{hint}")
+}
+
+/// How the program is registered.
+pub(super) fn registration(args: &RunArgs, port: u16) -> Result<ServiceRegistration, Failure> {
+    let address = SocketAddr::new(args.address, port);
+    if args.name.trim().is_empty() {
+        return Err(Failure::usage("--name must not be empty"));
+    }
+    if args.address.is_unspecified() {
+        return Err(Failure::usage(format!(
+            "--address {} is no address to connect to: give the one others reach the program by",
+            args.address
+        )));
+    }
+    let check = match &args.check_http {
+        Some(target) => CheckDefinition::http(url(target, address)?, args.check_interval),
+        None => CheckDefinition::tcp(address.to_string(), args.check_interval),
+    };
+    Ok(ServiceRegistration {
+        id: args
+            .id
+            .clone()
+            .unwrap_or_else(|| format!("{}-{port}", args.name)),
+        tags: args.tags.clone(),
+        meta: args.meta.iter().cloned().collect(),
+        weights: Some(Weights {
+            passing: args.weight,
+            warning: 1,
+        }),
+        checks: vec![check],
+        ..ServiceRegistration::new(&args.name, args.address.to_string(), port)
+    })
+}
+
+fn url(target: &str, address: SocketAddr) -> Result<String, Failure> {
+    if target.starts_with('/') {
+        return Ok(format!("http://{address}{target}"));
+    }
+    if target.starts_with("http://") || target.starts_with("https://") {
+        return Ok(target.to_owned());
+    }
+    Err(Failure::usage(format!(
+        "--check-http {target:?}: expected a path like /health, or a whole URL"
+    )))
+}
+
+/// Reads `KEY=VALUE`.
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Arguments, Command as Subcommand};
+
+    fn args(line: &str) -> RunArgs {
+        let words = ["turno", "run"].into_iter().chain(line.split(' '));
+        match Arguments::try_parse_from(words)
+            .expect("a good line")
+            .command
+        {
+            Subcommand::Run(args) => args,
+            other => panic!("not run: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_registration_says_what_the_command_line_said() {
+        let args = args(
+            "--name web --tag a --tag b --meta v=2=x --weight 3 --check-interval 500ms --address ::1 -- x",
+        );
+        let service = registration(&args, 9000).expect("it can be registered");
+        assert_eq!(
+            (service.id.as_str(), service.name.as_str()),
+            ("web-9000", "web")
+        );
+        assert_eq!((service.address.as_str(), service.port), ("::1", 9000));
+        assert_eq!(service.tags, ["a", "b"]);
+        assert_eq!(service.meta["v"], "2=x");
+        assert_eq!(service.weights.map(|w| w.passing), Some(3));
+        assert_eq!(service.checks[0].tcp.as_deref(), Some("[::1]:9000"));
+        assert_eq!(service.checks[0].interval.as_deref(), Some("500ms"));
+    }
+
+    #[test]
+    fn an_http_check_is_a_path_or_a_url() {
+        let address = "127.0.0.1:9000".parse().expect("a literal");
+        for (target, want) in [
+            ("/health", Some("http://127.0.0.1:9000/health")),
+            ("https://web.example/up", Some("https://web.example/up")),
+            ("health", None),
+            ("ftp://x", None),
+        ] {
+            assert_eq!(url(target, address).ok().as_deref(), want, "{target}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_registered_is_refused() {
+        for line in [
+            "--name web --address 0.0.0.0 -- x",
+            "--name web --check-http health -- x",
+        ] {
+            assert!(
+                matches!(registration(&args(line), 1), Err(Failure::Usage(_))),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_port_is_put_where_its_mark_is() {
+        let words = ["serve", "-p", "{port}", "--bind=:{port}"].map(str::to_owned);
+        let command = command(&words, 9000);
+        let args: Vec<_> = command.as_std().get_args().collect();
+        assert_eq!(args, ["-p", "9000", "--bind=:9000"]);
+        assert!(
+            command
+                .as_std()
+                .get_envs()
+                .any(|(k, v)| k == "PORT" && v == Some("9000".as_ref()))
+        );
+    }
+
+    #[test]
+    fn pairs_need_a_key() {
+        assert_eq!(pair("a=b"), Ok(("a".into(), "b".into())));
+        assert_eq!(pair("a="), Ok(("a".into(), String::new())));
+        assert!(pair("=b").is_err() && pair("a").is_err());
+    }
+}

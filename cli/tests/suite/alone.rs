@@ -1,0 +1,163 @@
+//! The commands that need no other part of turno: `microservice hello`, `registry`, `lb`.
+
+use rustix::process::Signal;
+
+use crate::harness::{Http, Registry, Turno, command, get, json, until};
+
+#[test]
+fn hello_says_where_it_listens_and_stops_cleanly() {
+    let mut hello = Turno::start("microservice hello --name web --instance web-a --message hi");
+    let address = hello.address("web-a listening on http://127.0.0.1:");
+    let (status, body) = get(address, "/").expect("it answers");
+    assert_eq!(status, 200);
+    assert!(body.contains("web-a") && body.contains("hi"), "{body}");
+    assert_eq!(get(address, "/health").expect("it answers").0, 200);
+    assert_eq!(hello.stop().code(), Some(0), "{}", hello.stderr());
+    assert!(get(address, "/").is_err(), "still there");
+}
+
+#[test]
+fn hello_takes_its_port_from_the_environment() {
+    let first = Turno::start("microservice hello").address("listening");
+    let mut line = command("microservice hello");
+    line.env("PORT", first.port().to_string());
+    let mut hello = Turno::spawn(line);
+    assert_eq!(hello.address("listening").port(), first.port());
+
+    let mut line = command("microservice hello");
+    line.env("PORT", "http");
+    let mut wrong = Turno::spawn(line);
+    assert_eq!(wrong.ended().code(), Some(2));
+    assert!(
+        wrong.stderr().starts_with("turno: PORT=http"),
+        "{}",
+        wrong.stderr()
+    );
+}
+
+#[test]
+fn hello_registers_itself_and_leaves() {
+    let registry = Registry::start();
+    let line = format!(
+        "microservice hello --register --instance hello-x --consul {}",
+        registry.url()
+    );
+    let mut hello = Turno::start(&line);
+    until("hello to pass its check", || {
+        (registry.passing("hello") == ["hello-x"]).then_some(())
+    });
+    assert_eq!(hello.stop().code(), Some(0), "{}", hello.stderr());
+    assert_eq!(registry.instances(), serde_json::json!({}));
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    let mut hello = Turno::start("microservice hello");
+    let address = hello.address("listening");
+    let mut busy = Http::open(address).expect("it listens");
+    // A request in flight keeps a clean stop waiting.
+    let asked = std::thread::spawn(move || busy.get("/sleep/30000").is_err());
+    until("the request to be in flight", || {
+        let (_, metrics) = get(address, "/metrics").ok()?;
+        metrics
+            .lines()
+            .any(|l| l.contains("in_flight") && l.ends_with(" 2"))
+            .then_some(())
+    });
+    hello.signal(Signal::INT);
+    until("the first signal to be taken", || {
+        hello.stderr().contains("second signal").then_some(())
+    });
+    hello.signal(Signal::INT);
+    assert_eq!(hello.ended().code(), Some(130));
+    assert!(asked.join().expect("no panic"), "it was answered");
+}
+
+#[test]
+fn the_registry_speaks_consul() {
+    let mut registry = Registry::start();
+    registry
+        .turno
+        .line("ready", |line| (line == "turno: ready").then_some(()));
+    let me = json(registry.address, "/v1/agent/self");
+    assert_eq!(me["Config"]["Datacenter"], "dc1");
+    assert_eq!(registry.turno.stop().code(), Some(0));
+
+    let mut other = Turno::start("registry --listen 127.0.0.1:0 --node vm-1 --datacenter dc2");
+    let address = other.address("registry listening on");
+    let me = json(address, "/v1/agent/self");
+    assert_eq!(
+        (&me["Config"]["NodeName"], &me["Config"]["Datacenter"]),
+        (&"vm-1".into(), &"dc2".into())
+    );
+}
+
+#[test]
+fn a_registry_beyond_loopback_says_that_it_is_open() {
+    let mut open = Turno::start("registry --listen 0.0.0.0:0");
+    open.address("registry listening on");
+    until("the warning", || {
+        open.stderr().contains("NO access control").then_some(())
+    });
+}
+
+#[test]
+fn lb_waits_for_the_registry_and_says_so() {
+    let registry = Registry::start();
+    let (address, line) = (registry.address, format!("--listen {}", registry.address));
+    drop(registry);
+    let mut lb = Turno::start(&format!(
+        "lb --listen 127.0.0.1:0 --admin 127.0.0.1:0 --route /=hello --consul http://{address}"
+    ));
+    until("the log to name the registry", || {
+        lb.stderr().contains(&address.to_string()).then_some(())
+    });
+    assert_eq!(lb.stdout(), "", "it listens before it knows anything");
+
+    let mut registry = Turno::start(&format!("registry {line}"));
+    registry.address("registry listening on");
+    let mut hello = Turno::start(&format!(
+        "microservice hello --register --consul http://{address}"
+    ));
+    hello.address("listening");
+    lb.line("ready", |line| (line == "turno: ready").then_some(()));
+    let balancer = lb.address("balancer listening on");
+    let admin = lb.address("admin listening on");
+    until("the first answer", || {
+        (get(balancer, "/").ok()?.0 == 200).then_some(())
+    });
+    assert_eq!(get(admin, "/health").expect("it answers").0, 200);
+    assert_eq!(get(admin, "/nonsense").expect("it answers").0, 404);
+    assert_eq!(lb.stop().code(), Some(0), "{}", lb.stderr());
+}
+
+#[test]
+fn a_waiting_lb_can_be_stopped() {
+    let mut lb = Turno::start("lb --listen 127.0.0.1:0 --route /=web --consul http://127.0.0.1:1");
+    until("it to wait", || {
+        lb.stderr().contains("127.0.0.1:1").then_some(())
+    });
+    assert_eq!(lb.stop().code(), Some(0), "{}", lb.stderr());
+}
+
+#[test]
+fn the_admin_listener_wants_its_token() {
+    let registry = Registry::start();
+    let mut line = command("lb --listen 127.0.0.1:0 --admin 0.0.0.0:0 --route /=web");
+    line.args(["--consul", &registry.url()])
+        .env("TURNO_ADMIN_TOKEN", "s3cret");
+    let mut lb = Turno::spawn(line);
+    let port = lb.address("admin listening on").port();
+    let mut admin = Http::open(([127, 0, 0, 1], port).into()).expect("it listens");
+    for (field, want) in [
+        ("", 401),
+        ("authorization: Bearer wrong\r\n", 401),
+        ("authorization: Bearer s3cret\r\n", 200),
+    ] {
+        assert_eq!(
+            admin.ask("GET /health", field).expect("it answers").0,
+            want,
+            "{field}"
+        );
+    }
+}

@@ -1,0 +1,10 @@
+//! The `turno` program as a user meets it: started as a process, on free ports, judged by what it
+//! prints, answers and exits with. No test knows how the program is made.
+
+mod harness;
+
+mod alone;
+mod inquiry;
+mod run;
+mod up;
+mod usage;
