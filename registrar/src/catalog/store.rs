@@ -130,6 +130,8 @@ impl Catalog {
         }
         self.leave_service(change, node, &instance, true);
         self.touch_instance(change, node, &instance);
+        // Consul moves the index of all checks here, even if the instance had none; nobody is woken by that.
+        self.tables.checks = change.index;
     }
 
     /// Makes or changes a check of a node that exists; its instance, if it names one, must exist too.
@@ -187,6 +189,10 @@ impl Catalog {
         };
         self.touch_check(change, node, &check);
         self.unlink_check(change, node, &check);
+        if check.service_id.is_empty() {
+            // Consul moves the index of all services here; nobody is woken by that.
+            self.tables.services = change.index;
+        }
     }
 
     /// The check of that id on that node, whomever it belongs to.

@@ -177,12 +177,22 @@ pub(super) fn nothing() -> Reply {
     reply
 }
 
-/// 301 to another path of this server.
-pub(super) fn moved(path: &str) -> Reply {
-    let mut reply = nothing();
-    if let Ok(value) = HeaderValue::try_from(path) {
+/// 301 to another path of this server, with the query as it was.
+pub(super) fn moved(path: &str, query: Option<&str>) -> Reply {
+    let target = match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let link = target.replace('&', "&amp;").replace('"', "&#34;");
+    let link = link.replace('<', "&lt;").replace('>', "&gt;");
+    let page = format!("<a href=\"{link}\">Moved Permanently</a>.\n\n");
+    let mut reply = Response::new(Full::new(Bytes::from(page)));
+    // A target that no header can hold cannot come out of a request's own path.
+    if let Ok(value) = HeaderValue::try_from(target) {
         *reply.status_mut() = StatusCode::MOVED_PERMANENTLY;
         reply.headers_mut().insert(LOCATION, value);
+        let html = HeaderValue::from_static("text/html; charset=utf-8");
+        reply.headers_mut().insert(CONTENT_TYPE, html);
     }
     reply
 }

@@ -7,7 +7,7 @@ use super::request::Call;
 use super::select::{Selection, near_first};
 use super::state::State;
 use super::view::{CheckShape, CheckView, Checks, HealthView, Healths};
-use crate::catalog::{Catalog, Check, OnNode, Question};
+use crate::catalog::{Catalog, Check, Health, OnNode, Question};
 
 type Result = std::result::Result<Answer, Failure>;
 
@@ -23,16 +23,30 @@ pub(super) async fn service(state: &State, call: &Call, connect: bool) -> Result
     query(state, call, question, Cached::Yes, |catalog| {
         let mut rows = catalog.health_of(&call.rest);
         rows.retain(|row| {
-            (!passing || row.is_passing())
-                && selection.takes_node(&row.node)
+            selection.takes_node(&row.node)
                 && selection.takes_tags(&row.instance.tags)
                 && (!connect || row.instance.connect.is_some())
                 && filter.takes(&HealthView(row))
         });
         near_first(call, near, &mut rows, |row| &row.node.name);
+        if passing {
+            drop_unhealthy(&mut rows);
+        }
         Healths(rows)
     })
     .await
+}
+
+/// Leaves the healthy ones, in the order Consul leaves them in: the last takes the place of one that goes.
+fn drop_unhealthy(rows: &mut Vec<Health>) {
+    let mut at = 0;
+    while at < rows.len() {
+        if rows[at].is_passing() {
+            at += 1;
+        } else {
+            rows.swap_remove(at);
+        }
+    }
 }
 
 pub(super) async fn checks(state: &State, call: &Call) -> Result {

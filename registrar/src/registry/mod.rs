@@ -212,7 +212,7 @@ enum Endpoint {
 async fn respond(state: Arc<State>, request: Request<Incoming>, body_limit: usize) -> Reply {
     let (parts, body) = request.into_parts();
     if parts.uri.path().contains("//") {
-        return answer::moved(&clean(parts.uri.path(), parts.uri.query()));
+        return answer::moved(&clean(parts.uri.path()), parts.uri.query());
     }
     let mut call = match Call::new(parts.method, &parts.uri, parts.headers) {
         Ok(call) => call,
@@ -231,9 +231,12 @@ async fn respond(state: Arc<State>, request: Request<Incoming>, body_limit: usiz
             call.rest = rest;
             route
         }
-        mux::Found::Slash => return answer::moved(&format!("{}/", call.path)),
-        mux::Found::Nothing if matches!(call.path.as_str(), "/" | "/ui") => {
-            return answer::moved("/ui/");
+        mux::Found::Slash => {
+            return answer::moved(&format!("{}/", parts.uri.path()), parts.uri.query());
+        }
+        mux::Found::Nothing if call.path == "/" => return answer::moved("/ui/", None),
+        mux::Found::Nothing if call.path == "/ui" => {
+            return answer::moved("/ui/", parts.uri.query());
         }
         mux::Found::Nothing => return answer::nothing(),
     };
@@ -335,17 +338,13 @@ fn is_foreign_page(headers: &HeaderMap) -> bool {
     own.is_none() || own != text(&header::HOST)
 }
 
-/// The path with runs of `/` made one, and the query as it was.
-fn clean(path: &str, query: Option<&str>) -> String {
+/// The path with runs of `/` made one.
+fn clean(path: &str) -> String {
     let mut cleaned = String::with_capacity(path.len());
     for c in path.chars() {
         if c != '/' || !cleaned.ends_with('/') {
             cleaned.push(c);
         }
-    }
-    if let Some(query) = query {
-        cleaned.push('?');
-        cleaned.push_str(query);
     }
     cleaned
 }
@@ -433,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_cleaned_and_queries_kept() {
-        assert_eq!(clean("//v1///kv//x", Some("a=//")), "/v1/kv/x?a=//");
+    fn paths_are_cleaned() {
+        assert_eq!(clean("//v1///kv//x"), "/v1/kv/x");
     }
 }

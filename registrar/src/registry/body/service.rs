@@ -19,7 +19,6 @@ const BODY: &str = "value of type struct { EnableTagOverrideSnake bool \"json:\\
 pub(in super::super) fn service_registration(body: &[u8]) -> Result<ServiceDefinition> {
     let mut fields = Fields::new(json::parse(body)?, Path::Under(String::new()), BODY)?;
     let mut instance = instance(&mut fields, "Name")?;
-    instance.meta.get_or_insert_default();
     instance.enable_tag_override |= fields.boolean("enable_tag_override")?;
     if instance.tagged_addresses.is_empty() {
         instance.tagged_addresses = addresses(&mut fields, "tagged_addresses")?;
