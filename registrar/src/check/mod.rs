@@ -13,7 +13,7 @@
 //! * a redirect is followed only on the same scheme, host and port, because a check that may be
 //!   sent anywhere lets whoever can register make this host fetch any address;
 //! * link-local and cloud metadata addresses are refused for the same reason;
-//! * the texts of failures are our own words (Consul prints those of Go's HTTP client).
+//! * most texts of failures are our own words (Consul prints those of Go's HTTP client).
 
 mod http;
 mod pace;

@@ -4,6 +4,8 @@
 //! connection of its own, as Consul's does: a check shall find out whether the instance accepts
 //! connections, not whether an old one is still open.
 
+use std::error::Error;
+
 use consul::types::Status;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::{self, Attempt};
@@ -61,6 +63,7 @@ impl Clients {
         let method =
             Method::from_bytes(method.as_bytes()).map_err(|_| String::from("invalid method"))?;
         let url = target_of(check.url)?;
+        let place = place_of(&url);
         let verify = url.scheme() == "https" && !check.tls_skip_verify;
         let response = self
             .client(verify)
@@ -70,7 +73,7 @@ impl Clients {
             .body(check.body.to_owned())
             .send()
             .await
-            .map_err(|error| reason(&error))?;
+            .map_err(|error| refused(&error, &place).unwrap_or_else(|| reason(&error)))?;
         Answer::read(response, check.output_limit).await
     }
 
@@ -161,6 +164,26 @@ fn status_of(status: StatusCode) -> Status {
     }
 }
 
+/// Where a URL leads, as `host:port`.
+fn place_of(url: &Url) -> String {
+    let port = url.port_or_known_default().unwrap_or_default();
+    format!("{}:{port}", url.host_str().unwrap_or_default())
+}
+
+/// The text for a connection that the system would not make, in the form that Consul gives it.
+fn refused(error: &reqwest::Error, place: &str) -> Option<String> {
+    let mut cause = error.source().filter(|_| error.is_connect());
+    while let Some(error) = cause {
+        if let Some(system) = error.downcast_ref::<std::io::Error>()
+            && system.raw_os_error().is_some()
+        {
+            return Some(format!("dial tcp {place}: connect: {}", reason(system)));
+        }
+        cause = error.source();
+    }
+    None
+}
+
 fn or_get(method: &str) -> &str {
     if method.is_empty() { "GET" } else { method }
 }
@@ -213,10 +236,11 @@ impl Answer {
 impl std::fmt::Display for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let code = self.status.as_u16();
-        match self.status.canonical_reason() {
-            Some(words) => write!(f, "{code} {words}")?,
-            None => write!(f, "{code}")?,
-        }
+        write!(
+            f,
+            "{code} {}",
+            self.status.canonical_reason().unwrap_or_default()
+        )?;
         if let Some(location) = &self.leads_elsewhere {
             write!(f, " (redirect to {location:.200} not followed)")?;
         }

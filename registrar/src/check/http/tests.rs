@@ -235,7 +235,7 @@ async fn what_cannot_be_asked_is_critical_and_says_why() {
     let table = [
         (
             "http://127.0.0.1:1/",
-            "Get \"http://127.0.0.1:1/\": connection refused",
+            "Get \"http://127.0.0.1:1/\": dial tcp 127.0.0.1:1: connect: connection refused",
         ),
         ("ftp://127.0.0.1/", "unsupported protocol scheme \"ftp\""),
         ("127.0.0.1:80", "invalid URL"),

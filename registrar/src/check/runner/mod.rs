@@ -145,9 +145,7 @@ impl Shared {
                     let attempt = http::attempt(method, url);
                     format!("{attempt}: timeout: no complete answer within {limit:?}")
                 }
-                CheckKind::Tcp { address } => {
-                    format!("dial tcp {address}: timeout: no connection within {limit:?}")
-                }
+                CheckKind::Tcp { address } => format!("dial tcp {address}: i/o timeout"),
             }),
         }
     }
