@@ -29,6 +29,7 @@ macro_rules! on_both_registries {
     };
 }
 
+mod explained;
 mod input;
 mod membership;
 mod outage;

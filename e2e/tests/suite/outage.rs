@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::load::Origin;
+use e2e::load::{self, Origin};
 use e2e::registry::{Kind, Registration, Registry};
 use e2e::turno::{Balancer, Wrapped};
 use e2e::wait;
@@ -13,6 +13,7 @@ use crate::{assert_clean, say};
 on_both_registries!(
     the_registry_dies_under_load_and_comes_back_empty,
     the_balancer_says_that_its_data_is_old,
+    a_registry_that_forgot_everything_takes_nothing_away_at_once,
 );
 
 /// What a user is promised: after the registry is back, changes flow again within this time.
@@ -76,4 +77,20 @@ fn the_balancer_says_that_its_data_is_old(kind: Kind) {
         e2e::http::get(balancer.admin, "/ready").is_ok_and(|answer| answer.text() != fresh)
     });
     balancer.await_rotation(1);
+}
+
+fn a_registry_that_forgot_everything_takes_nothing_away_at_once(kind: Kind) {
+    let mut registry = Registry::start(kind);
+    // Registered with curl: nobody will tell the new registry of it.
+    let origin = Origin::start("a", Duration::ZERO);
+    registry.register(&Registration::new("a", origin.address));
+    let mut balancer = Balancer::start(registry.address, "round-robin");
+    balancer.await_rotation(1);
+
+    registry.kill();
+    registry.start_again();
+
+    let tally = load::requests_for(balancer.address, 4, FLOWS + FLOWS);
+    assert_eq!(tally.failures, Vec::<String>::new());
+    assert!(tally.by_instance.contains_key("a"));
 }
