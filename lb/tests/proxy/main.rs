@@ -1,0 +1,9 @@
+//! The proxy over real sockets: scripted origins behind it, raw bytes before it.
+
+mod bodies;
+mod faults;
+mod harness;
+mod limits;
+mod messages;
+mod stopping;
+mod tunnels;
