@@ -140,13 +140,18 @@ impl Catalog {
             .collect()
     }
 
-    /// Like [`Catalog::service_tags`], of the instances on nodes that `keep` accepts.
-    pub fn service_tags_where(&self, keep: impl Fn(&Node) -> bool) -> BTreeMap<Key, Vec<Key>> {
+    /// Like [`Catalog::service_tags`], of the instances that `keep` accepts. Looks at every instance.
+    pub fn service_tags_where(
+        &self,
+        keep: impl Fn(&OnNode<Instance>) -> bool,
+    ) -> BTreeMap<Key, Vec<Key>> {
         let mut tags: BTreeMap<Key, BTreeSet<Key>> = BTreeMap::new();
-        for row in self.nodes.values().filter(|row| keep(&row.node)) {
+        for row in self.nodes.values() {
             for instance in row.instances.values().map(|row| &row.instance) {
-                let set = tags.entry(instance.name.clone()).or_default();
-                set.extend(instance.tags.iter().cloned());
+                if keep(&(row.node.clone(), instance.clone())) {
+                    let set = tags.entry(instance.name.clone()).or_default();
+                    set.extend(instance.tags.iter().cloned());
+                }
             }
         }
         tags.into_iter()

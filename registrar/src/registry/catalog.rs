@@ -55,12 +55,16 @@ impl Serialize for ServiceTags {
 }
 
 pub(super) async fn services(state: &State, call: &Call) -> Result {
+    // Consul 1.8 ignores a filter here; newer ones, and clients such as Prometheus, take it to be about instances.
+    let filter = filtered::Filter::of(call, filtered::Shape::CatalogService)?;
     let selection = Selection::of(call)?;
     query(state, call, Question::Services, Cached::Yes, |catalog| {
-        ServiceTags(if selection.any_node() {
+        ServiceTags(if selection.any_node() && filter.is_any() {
             catalog.service_tags()
         } else {
-            catalog.service_tags_where(|node| selection.takes_node(node))
+            catalog.service_tags_where(|row| {
+                selection.takes_node(&row.0) && filter.takes(&CatalogServiceView(row))
+            })
         })
     })
     .await

@@ -1,10 +1,10 @@
-//! The `filter` parameter. Consul's filter language is not implemented yet: a filter is refused in Consul's style
-//! rather than ignored, because rows that should have been left out are worse than an error.
+//! The `filter` parameter: which kind of rows it is about, and asking it of the rows an endpoint would show.
 
 use serde::Serialize;
 
 use super::agent::answer;
 use super::answer::{Answer, Failure};
+use super::filter::{self, Expression, Kind};
 use super::request::Call;
 
 /// What kind of row a filter is about.
@@ -18,21 +18,44 @@ pub(super) enum Shape {
     AgentService,
 }
 
-/// A filter that takes every row.
-pub(super) struct Filter;
+impl Shape {
+    fn kind(self) -> &'static Kind {
+        match self {
+            Shape::Node => &filter::NODE,
+            Shape::NodeService => &filter::NODE_SERVICE,
+            Shape::CatalogService => &filter::CATALOG_SERVICE,
+            Shape::Health => &filter::HEALTH,
+            Shape::Check => &filter::CHECK,
+            Shape::AgentService => &filter::AGENT_SERVICE,
+        }
+    }
+}
+
+/// A filter, or none, which takes every row.
+pub(super) struct Filter(Option<Expression>);
 
 impl Filter {
-    pub(super) fn of(call: &Call, _shape: Shape) -> Result<Filter, Failure> {
+    pub(super) fn of(call: &Call, shape: Shape) -> Result<Filter, Failure> {
         match call.parameter("filter") {
-            None | Some("") => Ok(Filter),
-            Some(_) => Err(Failure::failed(
-                "Failed to create boolean expression evaluator: this registry has no filter language yet",
-            )),
+            None | Some("") => Ok(Filter(None)),
+            Some(text) => Expression::new(text, shape.kind())
+                .map(|expression| Filter(Some(expression)))
+                .map_err(|error| Failure::failed(error.to_string())),
         }
     }
 
-    pub(super) fn takes(&self, _row: &impl Serialize) -> bool {
-        true
+    /// Whether there is anything to ask.
+    pub(super) fn is_any(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Whether the row, in the JSON it would be shown in, is one of those asked for.
+    pub(super) fn takes(&self, row: &impl Serialize) -> bool {
+        let Some(expression) = &self.0 else {
+            return true;
+        };
+        // Every view writes maps with text keys, which cannot fail.
+        serde_json::to_value(row).is_ok_and(|row| expression.takes(&row))
     }
 }
 

@@ -15,6 +15,7 @@ mod blocking;
 mod body;
 mod catalog;
 mod duration;
+mod filter;
 mod filtered;
 mod health;
 mod mux;
