@@ -60,7 +60,10 @@ pub fn init_with(format: LogFormat, default: &'static str) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal());
+        .with_ansi(io::stderr().is_terminal())
+        // Telling of a log line that could not be written goes to standard error too, and panics
+        // there if its reader is gone. A program must outlive the reader of its log.
+        .log_internal_errors(false);
     let first = match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

@@ -7,11 +7,11 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use ::lb::{
     Balancer,
-    config::{Config, Policy, RouteConfig},
+    config::{Config, ConfigFile, Policy, RouteConfig},
 };
 use clap::Args;
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, info, warn};
 
 use crate::{
     admin::{Admin, AdminToken},
@@ -56,6 +56,8 @@ pub(crate) struct LbArgs {
 
 /// Balances until a signal stops it, then lets the requests in flight finish.
 pub(crate) async fn run(args: LbArgs, global: &Global) -> Result<(), Failure> {
+    // Watched before it is read: no change can fall between the two.
+    let file = args.config.as_ref().map(ConfigFile::watch).transpose()?;
     let config = config(&args)?;
     let client = connect::client(global)?;
     let admin = config
@@ -66,7 +68,7 @@ pub(crate) async fn run(args: LbArgs, global: &Global) -> Result<(), Failure> {
     let shutdown = daemon::shutdown::on_signal();
 
     debug!(registry = client.address(), services = ?config.discovered(), "waiting for the first snapshot");
-    let balancer = tokio::select! {
+    let mut balancer = tokio::select! {
         // First: a stop while waiting is no failure.
         biased;
         () = shutdown.cancelled() => return Ok(()),
@@ -90,6 +92,12 @@ pub(crate) async fn run(args: LbArgs, global: &Global) -> Result<(), Failure> {
     }
     output::line("turno: ready")?;
 
+    if let Some(file) = file {
+        tokio::select! {
+            () = follow(file, &mut balancer) => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
     balancer.stopped().await;
     // The admin pages last longest: they show the drain.
     stop_admin.cancel();
@@ -97,6 +105,26 @@ pub(crate) async fn run(args: LbArgs, global: &Global) -> Result<(), Failure> {
         served.await?;
     }
     Ok(())
+}
+
+/// Takes new routes from the file whenever it changes. A broken file changes nothing.
+async fn follow(mut file: ConfigFile, balancer: &mut Balancer) {
+    loop {
+        match file.changed().await {
+            Ok(config) => {
+                let routes = config.routes.len();
+                let later = balancer.reload(config);
+                info!(
+                    routes,
+                    "the configuration file has changed: its routes are in use"
+                );
+                if !later.is_empty() {
+                    warn!("needs a new start to take effect: {}", later.join(", "));
+                }
+            }
+            Err(error) => warn!("the configuration in use stays: {error}"),
+        }
+    }
 }
 
 /// The admin page a request asks for, or 404.

@@ -161,3 +161,58 @@ fn the_admin_listener_wants_its_token() {
         );
     }
 }
+
+#[test]
+fn the_balancer_takes_routes_from_a_changed_file_and_keeps_them_from_a_broken_one() {
+    let registry = Registry::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("lb.toml");
+    let routes = |path: &str| {
+        let text = "listen = \"127.0.0.1:0\"\n[[route]]\nservice = \"web\"\npath = ";
+        std::fs::write(&file, format!("{text}{path}\n")).expect("it is written");
+    };
+    routes("\"/one\"");
+    let line = format!("lb --config {} --consul {}", file.display(), registry.url());
+    let mut lb = Turno::start(&line);
+    let address = lb.address("balancer listening on");
+    let status = |path: &str| get(address, path).expect("it answers").0;
+    assert_eq!((status("/one"), status("/two")), (503, 404));
+
+    routes("\"/two\"");
+    until("the new route", || (status("/two") == 503).then_some(()));
+    assert_eq!(status("/one"), 404);
+
+    routes("two");
+    until("the broken file to be named", || {
+        let place = format!("{}: line 4", file.display());
+        lb.stderr().contains(&place).then_some(())
+    });
+    assert_eq!(status("/two"), 503);
+    assert_eq!(lb.stop().code(), Some(0), "{}", lb.stderr());
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_not_stop_the_program_from_stopping() {
+    let mut line = command("microservice hello");
+    line.env("RUST_LOG", "trace");
+    line.stdout(std::process::Stdio::piped());
+    line.stderr(std::process::Stdio::piped());
+    let mut hello = line.spawn().expect("the program is built");
+    // From here on every log line fails with a broken pipe.
+    drop(hello.stderr.take());
+    let mut first = String::new();
+    let mut stdout = std::io::BufReader::new(hello.stdout.take().expect("it is piped"));
+    std::io::BufRead::read_line(&mut stdout, &mut first).expect("it says where it listens");
+    let address = first
+        .trim()
+        .rsplit("http://")
+        .next()
+        .and_then(|a| a.parse().ok());
+    assert_eq!(get(address.expect(&first), "/").expect("it answers").0, 200);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&hello), Signal::TERM)
+        .expect("it runs");
+    let ended = until("it to end", || {
+        hello.try_wait().expect("it can be waited for")
+    });
+    assert_eq!(ended.code(), Some(0));
+}

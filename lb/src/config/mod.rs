@@ -5,6 +5,7 @@
 mod duration;
 mod file;
 mod route;
+mod watch;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use route::{RouteConfig, RouteError};
+pub use watch::ConfigFile;
 
 /// All that a balancer is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -265,6 +267,14 @@ pub enum ConfigError {
         value: String,
         /// The names there are.
         expected: String,
+    },
+    /// The file's folder cannot be watched.
+    #[error("cannot watch {}: {source}", path.display())]
+    Watch {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: notify::Error,
     },
     /// Nothing to balance.
     #[error("no route: give at least one, as --route /=SERVICE or [[route]] in the file")]

@@ -1,0 +1,148 @@
+//! A configuration file that is read again when it changes.
+//!
+//! The folder is watched, not the file: editors and deployment tools replace a file by renaming another one over it, and
+//! a watch on the file itself would go away with the old one.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use notify::{RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+
+use super::{Config, ConfigError};
+
+/// The file is read when nothing has happened to it for so long: whoever writes it is done then.
+const QUIET: Duration = Duration::from_millis(50);
+
+/// It is read after so long in any case, though it keeps changing.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// A file being watched.
+#[derive(Debug)]
+pub struct ConfigFile {
+    path: PathBuf,
+    text: Option<String>,
+    touched: mpsc::Receiver<()>,
+    _watcher: notify::RecommendedWatcher,
+}
+
+impl ConfigFile {
+    /// Watches the file at `path`, whose present contents are taken as known.
+    ///
+    /// # Errors
+    /// [`ConfigError::Watch`]: its folder does not exist or cannot be watched.
+    pub fn watch(path: impl Into<PathBuf>) -> Result<Self, ConfigError> {
+        let path = path.into();
+        let error = |source| ConfigError::Watch {
+            path: path.clone(),
+            source,
+        };
+        let folder = path
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        let name: OsString = path.file_name().unwrap_or_default().to_owned();
+        // One place is enough: a second touch says nothing that the first does not.
+        let (sender, touched) = mpsc::channel(1);
+        let mut watcher =
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+                let ours = match event {
+                    Ok(event) => {
+                        !event.kind.is_access()
+                            && event.paths.iter().any(|p| p.file_name() == Some(&name))
+                    }
+                    // Events may have been lost: look.
+                    Err(_) => true,
+                };
+                if ours {
+                    // Full means that somebody is about to look.
+                    let _ = sender.try_send(());
+                }
+            })
+            .map_err(error)?;
+        watcher
+            .watch(folder, RecursiveMode::NonRecursive)
+            .map_err(error)?;
+        let text = std::fs::read_to_string(&path).ok();
+        Ok(Self {
+            path,
+            text,
+            touched,
+            _watcher: watcher,
+        })
+    }
+
+    /// Waits until the file's contents differ, and reads them. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`Config::load`]: the new contents are no configuration, or the file is gone. What was in use stays in use.
+    pub async fn changed(&mut self) -> Result<Config, ConfigError> {
+        loop {
+            if self.touched.recv().await.is_none() {
+                // The watcher lives in self, and with it the sender.
+                std::future::pending::<()>().await;
+            }
+            let settled = async {
+                while tokio::time::timeout(QUIET, self.touched.recv())
+                    .await
+                    .is_ok()
+                {}
+            };
+            // Still changing after that long: read it as it is now.
+            let _ = tokio::time::timeout(LONGEST_WAIT, settled).await;
+            let text = std::fs::read_to_string(&self.path).ok();
+            if text != self.text {
+                self.text = text;
+                return Config::load(&self.path);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(service: &str) -> String {
+        format!("[[route]]\npath = \"/\"\nservice = \"{service}\"\n")
+    }
+
+    #[tokio::test]
+    async fn a_file_written_replaced_broken_or_removed_is_noticed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("lb.toml");
+        std::fs::write(&path, text("one")).expect("written");
+        let mut file = ConfigFile::watch(&path).expect("watched");
+        let mut next = async || {
+            let changed = tokio::time::timeout(Duration::from_secs(10), file.changed()).await;
+            changed
+                .expect("it is noticed")
+                .map(|config| config.routes[0].service.clone())
+        };
+        std::fs::write(&path, text("two")).expect("written");
+        assert_eq!(next().await.expect("a good file"), "two");
+        let other = folder.path().join("lb.toml.new");
+        std::fs::write(&other, text("three")).expect("written");
+        std::fs::rename(&other, &path).expect("renamed");
+        assert_eq!(next().await.expect("a good file"), "three");
+        std::fs::write(&path, "[[route]]\nwrong = 1\n").expect("written");
+        assert!(
+            next()
+                .await
+                .expect_err("a broken file")
+                .to_string()
+                .contains("line 2")
+        );
+        std::fs::remove_file(&path).expect("removed");
+        assert!(
+            next()
+                .await
+                .expect_err("no file")
+                .to_string()
+                .contains("cannot read")
+        );
+        std::fs::write(&path, text("four")).expect("written");
+        assert_eq!(next().await.expect("a good file"), "four");
+    }
+}
