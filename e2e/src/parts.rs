@@ -5,6 +5,7 @@
 //! script has run and a skipped test would be a lie.
 
 use std::env;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// A program that turno's tests need and that is not part of turno.
@@ -87,13 +88,16 @@ pub fn available(parts: &[Part]) -> bool {
     for part in &missing {
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
         assert!(!in_ci(), "{test}: {}", part.missing());
-        // The test runner captures what `eprintln!` prints in a test that passes; this reaches the terminal.
-        let line = format!("SKIPPED {test}: {}\n", part.missing());
-        if std::fs::write("/dev/stderr", &line).is_err() {
-            eprint!("{line}");
-        }
+        say(&format!("SKIPPED {test}: {}", part.missing()));
     }
     missing.is_empty()
+}
+
+/// Prints a line where a person sees it. The test runner keeps what `eprintln!` says to itself when a test passes, but not
+/// what is written to stderr itself.
+pub fn say(line: &str) {
+    // Whoever closed stderr does not want to read it.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Whether this is a run of CI, where nothing may be skipped.

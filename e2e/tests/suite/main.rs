@@ -44,10 +44,7 @@ const PARTS: [e2e::parts::Part; 2] = [e2e::parts::Part::Curl, e2e::parts::Part::
 /// Says a figure that a test measured, also where the test runner would swallow it.
 fn say(line: &str) {
     let test = std::thread::current().name().unwrap_or("e2e").to_owned();
-    let line = format!("{test}: {line}\n");
-    if std::fs::write("/dev/stderr", &line).is_err() {
-        eprint!("{line}");
-    }
+    e2e::parts::say(&format!("{test}: {line}"));
 }
 
 /// Asserts that wrk got answers, and good ones only.
