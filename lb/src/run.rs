@@ -84,8 +84,18 @@ impl Balancer {
             table,
             changes: changes.clone(),
         };
+        let mut limits = config.limits;
+        let allowed = proxy::clients_allowed();
+        if allowed < limits.connections {
+            tracing::info!(
+                allowed,
+                wanted = limits.connections,
+                "fewer clients at once: the limit of open files"
+            );
+            limits.connections = allowed;
+        }
         let shared = Arc::new(Shared {
-            limits: config.limits,
+            limits,
             workers: config.workers,
             metrics: Arc::clone(&metrics),
             reports,

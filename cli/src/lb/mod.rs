@@ -7,9 +7,10 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use ::lb::{
     Balancer,
-    config::{Config, ConfigFile, Policy, RouteConfig},
+    config::{Config, ConfigError, ConfigFile, Policy, RouteConfig},
 };
 use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -66,6 +67,7 @@ pub(crate) async fn run(args: LbArgs, global: &Global) -> Result<(), Failure> {
         .transpose()?;
     let admin_address = admin.as_ref().map(Admin::local_addr).transpose()?;
     let shutdown = daemon::shutdown::on_signal();
+    let hangup = signal(SignalKind::hangup())?;
 
     debug!(registry = client.address(), services = ?config.discovered(), "waiting for the first snapshot");
     let mut balancer = tokio::select! {
@@ -92,11 +94,9 @@ pub(crate) async fn run(args: LbArgs, global: &Global) -> Result<(), Failure> {
     }
     output::line("turno: ready")?;
 
-    if let Some(file) = file {
-        tokio::select! {
-            () = follow(file, &mut balancer) => {}
-            () = shutdown.cancelled() => {}
-        }
+    tokio::select! {
+        () = follow(file, hangup, &mut balancer) => {}
+        () = shutdown.cancelled() => {}
     }
     balancer.stopped().await;
     // The admin pages last longest: they show the drain.
@@ -107,16 +107,26 @@ pub(crate) async fn run(args: LbArgs, global: &Global) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes new routes from the file whenever it changes. A broken file changes nothing.
-async fn follow(mut file: ConfigFile, balancer: &mut Balancer) {
+/// Takes new routes from the file whenever it changes, and on SIGHUP. A broken file changes nothing.
+async fn follow(mut file: Option<ConfigFile>, mut hangup: Signal, balancer: &mut Balancer) {
     loop {
-        match file.changed().await {
+        let read = tokio::select! {
+            read = changed(file.as_mut()) => read,
+            _ = hangup.recv() => match &mut file {
+                Some(file) => file.reread(),
+                None => {
+                    warn!("SIGHUP: there is no --config FILE to read again");
+                    continue;
+                }
+            },
+        };
+        match read {
             Ok(config) => {
                 let routes = config.routes.len();
                 let later = balancer.reload(config);
                 info!(
                     routes,
-                    "the configuration file has changed: its routes are in use"
+                    "the configuration file was read again: its routes are in use"
                 );
                 if !later.is_empty() {
                     warn!("needs a new start to take effect: {}", later.join(", "));
@@ -124,6 +134,13 @@ async fn follow(mut file: ConfigFile, balancer: &mut Balancer) {
             }
             Err(error) => warn!("the configuration in use stays: {error}"),
         }
+    }
+}
+
+async fn changed(file: Option<&mut ConfigFile>) -> Result<Config, ConfigError> {
+    match file {
+        Some(file) => file.changed().await,
+        None => std::future::pending().await,
     }
 }
 

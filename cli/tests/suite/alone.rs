@@ -188,6 +188,15 @@ fn the_balancer_takes_routes_from_a_changed_file_and_keeps_them_from_a_broken_on
         lb.stderr().contains(&place).then_some(())
     });
     assert_eq!(status("/two"), 503);
+
+    lb.signal(Signal::HUP);
+    until("the signal to be taken", || {
+        (lb.stderr()
+            .matches(&format!("{}: line 4", file.display()))
+            .count()
+            == 2)
+            .then_some(())
+    });
     assert_eq!(lb.stop().code(), Some(0), "{}", lb.stderr());
 }
 

@@ -73,6 +73,15 @@ impl ConfigFile {
         })
     }
 
+    /// Reads the file now, whether it has changed or not.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn reread(&mut self) -> Result<Config, ConfigError> {
+        self.text = std::fs::read_to_string(&self.path).ok();
+        Config::load(&self.path)
+    }
+
     /// Waits until the file's contents differ, and reads them. Cancel-safe.
     ///
     /// # Errors

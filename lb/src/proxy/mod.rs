@@ -7,6 +7,7 @@
 mod client;
 mod connections;
 mod deadline;
+mod descriptors;
 mod drain;
 mod error;
 mod exchange;
@@ -18,6 +19,7 @@ mod relay;
 mod tunnel;
 mod worker;
 
+pub(crate) use descriptors::clients_allowed;
 pub use listener::ListenError;
 pub(crate) use listener::reserve;
 pub(crate) use worker::{Shared, Worker};

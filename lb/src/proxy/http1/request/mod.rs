@@ -314,7 +314,10 @@ impl<'a> Meaning<'a> {
                         reason: "the expectation is not known",
                     });
                 }
-                Kind::Upgrade => meaning.upgrade = Some(header.value),
+                // Only to what cannot carry requests past our routes: h2c would be a way around them.
+                Kind::Upgrade if header.value.eq_ignore_ascii_case(b"websocket") => {
+                    meaning.upgrade = Some(header.value);
+                }
                 _ => {}
             }
         }

@@ -118,6 +118,9 @@ fn an_upgrade_needs_both_fields_and_no_body() {
             .contains("upgrade: websocket")
     };
     assert!(upgrade("Connection: keep-alive, Upgrade\r\n"));
+    let h2c = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n";
+    let out = written(h2c).expect("valid").to_ascii_lowercase();
+    assert!(!out.contains("upgrade") && !out.contains("http2"), "{out}");
     assert!(!upgrade(""));
     assert!(!upgrade("Connection: Upgrade\r\nContent-Length: 1\r\n"));
 }
