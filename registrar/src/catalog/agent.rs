@@ -25,7 +25,7 @@ pub struct ServiceDefinition {
 }
 
 /// What the agent keeps of a check beyond what readers see.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct AgentCheck {
     /// How it is run, if it is run.
     pub(super) spec: Option<CheckSpec>,
@@ -37,7 +37,7 @@ pub(super) struct AgentCheck {
     pub(super) output_limit: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Ttl {
     pub(super) period: Duration,
     /// When it expires; `None` once it has.
@@ -65,7 +65,7 @@ impl Catalog {
         tag_addresses(instance);
         let checks = checks_of(definition.check, definition.checks)?;
         let instance = definition.instance;
-        let mut change = self.begin();
+        let mut change = self.begin(now);
         let local = self.local.clone();
         self.put_instance(&mut change, &local, instance.clone());
         let total = checks.len();
@@ -88,7 +88,7 @@ impl Catalog {
         if replace_checks {
             self.drop_checks_but(&mut change, &instance.id, &kept);
         }
-        Ok(self.commit(change, now))
+        Ok(self.commit(change))
     }
 
     /// Registers a check of the local node, or of the instance its `service_id` names.
@@ -121,25 +121,25 @@ impl Catalog {
                 || CatalogError::Failed(format!("ServiceID {:?} does not exist", check.service_id));
             Some(found.ok_or_else(missing)?.value.clone())
         };
-        let mut change = self.begin();
+        let mut change = self.begin(now);
         self.put_agent_check(&mut change, now, check, owner.as_ref());
-        Ok(self.commit(change, now))
+        Ok(self.commit(change))
     }
 
     /// Removes an instance of the local node with its checks; an unknown id is no error.
     pub fn deregister_service(&mut self, now: Duration, id: &str) -> Effects {
-        let mut change = self.begin();
+        let mut change = self.begin(now);
         self.drop_service(&mut change, id);
-        self.commit(change, now)
+        self.commit(change)
     }
 
     /// Removes a check of the local node; an unknown id is no error.
     pub fn deregister_check(&mut self, now: Duration, id: &str) -> Effects {
-        let mut change = self.begin();
+        let mut change = self.begin(now);
         if self.agent_check(id).is_some() {
             self.drop_check(&mut change, id);
         }
-        self.commit(change, now)
+        self.commit(change)
     }
 
     /// A TTL check's sign of life. The timer starts anew, the output is cut to the check's limit.
@@ -160,9 +160,9 @@ impl Catalog {
         let period = check.ttl.as_ref().ok_or_else(missing)?.period;
         let output = cut_output(output, check.output_limit);
         self.set_ttl_deadline(&key, Some(now.saturating_add(period)), output.clone());
-        let mut change = self.begin();
+        let mut change = self.begin(now);
         self.set_status(&mut change, now, &key, status, &output);
-        Ok(self.commit(change, now))
+        Ok(self.commit(change))
     }
 
     /// A result of a check that is run. One that was deregistered in the meantime is ignored.
@@ -171,9 +171,9 @@ impl Catalog {
             Some((key, check)) if check.spec.is_some() => key.clone(),
             _ => return Effects::default(),
         };
-        let mut change = self.begin();
+        let mut change = self.begin(now);
         self.set_status(&mut change, now, &key, status, output);
-        self.commit(change, now)
+        self.commit(change)
     }
 
     /// Sets a check's status, keeping track of since when it is critical. Only its output changing wakes nobody.

@@ -23,7 +23,7 @@ pub(super) struct Alias {
 
 impl Catalog {
     /// Brings every alias check up to date that mirrors something this change touched.
-    pub(super) fn settle_aliases(&mut self, change: &mut Change, now: Duration) {
+    pub(super) fn settle_aliases(&mut self, change: &mut Change) {
         for _ in 0..DEPTH {
             let moved = std::mem::take(&mut change.moved);
             if moved.is_empty() {
@@ -40,7 +40,7 @@ impl Catalog {
                 stale.extend(concerned.map(|(_, _, id)| id.clone()));
             }
             for id in stale {
-                self.settle_alias(change, now, &id);
+                self.settle_alias(change, change.now, &id);
             }
         }
         change.moved.clear();

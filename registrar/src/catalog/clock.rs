@@ -15,6 +15,12 @@ pub(super) enum Deadline {
     Ttl(Key),
     /// An instance is removed for a check that stayed critical.
     Reap(Key),
+    /// A session runs out.
+    Session(Key),
+    /// A key may be locked again.
+    LockDelay(Key),
+    /// The deletion of a key at an index need not be remembered by name any more.
+    Tombstone(Key, u64),
 }
 
 impl Catalog {
@@ -28,7 +34,7 @@ impl Catalog {
     /// Unlike Consul, an instance is removed exactly when its time is up: no least time of one minute, no sweep every
     /// thirty seconds.
     pub fn tick(&mut self, now: Duration) -> Effects {
-        let mut change = self.begin();
+        let mut change = self.begin(now);
         while let Some((at, _)) = self.deadlines.first() {
             if *at > now {
                 break;
@@ -47,10 +53,21 @@ impl Catalog {
                         self.drop_service(&mut change, &service);
                     }
                 }
+                Some((_, Deadline::Session(id))) => self.end_session(&mut change, &id),
+                Some((_, Deadline::LockDelay(key))) => {
+                    if self
+                        .lock_delays
+                        .get(&key)
+                        .is_some_and(|until| *until <= now)
+                    {
+                        self.lock_delays.remove(&key);
+                    }
+                }
+                Some((_, Deadline::Tombstone(key, index))) => self.bury(&key, index),
                 None => break,
             }
         }
-        self.commit(change, now)
+        self.commit(change)
     }
 
     /// Notes that a TTL check has run out; returns the output it gets.

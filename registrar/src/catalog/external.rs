@@ -66,13 +66,23 @@ impl Catalog {
     ///
     /// # Errors
     /// In Consul's words, what is wrong with it; nothing has changed then.
-    pub fn write(&mut self, now: Duration, mut write: Write) -> Result<Effects, CatalogError> {
+    pub fn write(&mut self, now: Duration, write: Write) -> Result<Effects, CatalogError> {
+        let mut change = self.begin(now);
+        self.write_in(&mut change, write)?;
+        Ok(self.commit(change))
+    }
+
+    /// As [`Catalog::write`], within a change.
+    pub(super) fn write_in(
+        &mut self,
+        change: &mut Change,
+        mut write: Write,
+    ) -> Result<(), CatalogError> {
         self.vet(&mut write)?;
-        let mut change = self.begin();
         let key = fold(&write.node);
-        self.write_node(&mut change, &key, &write)?;
+        self.write_node(change, &key, &write)?;
         if let Some(ExternalService(instance)) = write.service {
-            self.put_instance(&mut change, &key, instance);
+            self.put_instance(change, &key, instance);
         }
         for ExternalCheck { mut check, .. } in write.checks {
             if let Some(row) = self
@@ -83,9 +93,9 @@ impl Catalog {
                 check.service_name = row.instance.name.clone();
                 check.service_tags = row.instance.tags.clone();
             }
-            self.put_check(&mut change, &key, check, Output::Moves);
+            self.put_check(change, &key, check, Output::Moves);
         }
-        Ok(self.commit(change, now))
+        Ok(())
     }
 
     /// Removes what is named; naming something unknown is no error.
@@ -99,19 +109,24 @@ impl Catalog {
         if removal.node.is_empty() {
             return Err(CatalogError::Failed("Must provide node".into()));
         }
+        let mut change = self.begin(now);
+        self.remove_in(&mut change, removal);
+        Ok(self.commit(change))
+    }
+
+    /// As [`Catalog::remove`], within a change.
+    pub(super) fn remove_in(&mut self, change: &mut Change, removal: &Removal) {
         let key = fold(&removal.node);
-        let mut change = self.begin();
         if !removal.service_id.is_empty() {
-            self.remove_service_of(&mut change, &key, &removal.service_id);
+            self.remove_service_of(change, &key, &removal.service_id);
         } else if !removal.check_id.is_empty() {
             if key == self.local {
-                self.disarm(&mut change, &removal.check_id);
+                self.disarm(change, &removal.check_id);
             }
-            self.remove_check(&mut change, &key, &removal.check_id);
+            self.remove_check(change, &key, &removal.check_id);
         } else if key != self.local {
-            self.remove_node(&mut change, &key);
+            self.remove_node(change, &key);
         }
-        Ok(self.commit(change, now))
     }
 
     fn remove_service_of(&mut self, change: &mut Change, node: &Key, id: &str) {

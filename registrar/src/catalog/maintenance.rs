@@ -59,13 +59,13 @@ impl Catalog {
     fn set_maintenance(&mut self, now: Duration, check: Check, enable: bool) -> Effects {
         let local = self.local.clone();
         let on = self.check_row(&local, &check.id).is_some();
-        let mut change = self.begin();
+        let mut change = self.begin(now);
         if enable && !on {
             self.put_check(&mut change, &local, check, Output::Silent);
         } else if !enable && on {
             self.drop_check(&mut change, &check.id);
         }
-        self.commit(change, now)
+        self.commit(change)
     }
 }
 

@@ -10,13 +10,16 @@ mod alias;
 mod clock;
 mod definition;
 mod external;
+mod kv;
 mod maintenance;
 mod model;
 mod read;
+mod session;
 mod store;
 #[cfg(test)]
 mod tests;
 mod topic;
+mod txn;
 mod validate;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -25,12 +28,15 @@ use std::time::Duration;
 pub use agent::ServiceDefinition;
 pub use definition::{CheckDefinition, CheckIdRule, MIN_INTERVAL, OUTPUT_LIMIT};
 pub use external::{ExternalCheck, ExternalService, Removal, Write};
+pub use kv::{Entry, Set};
 pub use maintenance::{NODE_MAINTENANCE, SERVICE_MAINTENANCE_PREFIX};
 pub use model::{
     Check, Health, Instance, Key, Node, OnNode, Origin, Shared, Status, Stored, Weights, fold,
 };
 pub use read::{Question, Watch};
+pub use session::{Behavior, Session};
 pub use topic::{Effects, Topic};
+pub use txn::{Faults, KeyOperation, Operation, Shown};
 
 use agent::AgentCheck;
 use clock::Deadline;
@@ -69,12 +75,15 @@ struct Tables {
     nodes: u64,
     services: u64,
     checks: u64,
+    /// Sets and deletions of keys.
+    kv: u64,
+    sessions: u64,
     /// When some service last lost its final instance.
     extinction: Option<u64>,
 }
 
 /// A node with what it carries.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct NodeRow {
     node: Shared<Node>,
     instances: BTreeMap<Key, InstanceRow>,
@@ -85,14 +94,14 @@ struct NodeRow {
 }
 
 /// An instance with its checks, sorted by id.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct InstanceRow {
     instance: Shared<Instance>,
     checks: Vec<Shared<Check>>,
 }
 
 /// One service: its index, who its instances are, and its tags counted, so that listing all services is cheap.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct ServiceRow {
     index: u64,
     /// (node, instance id).
@@ -101,7 +110,7 @@ struct ServiceRow {
     names: BTreeMap<Key, NameCount>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct NameCount {
     instances: usize,
     tags: BTreeMap<Key, usize>,
@@ -111,7 +120,7 @@ struct NameCount {
 type CheckRef = (Key, Key);
 
 /// The store. See the module's head.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Catalog {
     local: Key,
     datacenter: Key,
@@ -125,6 +134,16 @@ pub struct Catalog {
     states: BTreeMap<Status, BTreeSet<CheckRef>>,
     agent_checks: HashMap<Key, AgentCheck>,
     deadlines: BTreeSet<(Duration, Deadline)>,
+    kv: BTreeMap<Key, Shared<Entry>>,
+    /// Keys that were deleted not long ago, with the index of their deletion.
+    tombstones: BTreeMap<Key, u64>,
+    /// The newest deletion that is not remembered by key any more.
+    forgotten: u64,
+    /// Keys that cannot be locked yet, and until when.
+    lock_delays: HashMap<Key, Duration>,
+    sessions: BTreeMap<Key, session::Live>,
+    /// Which sessions end with a check.
+    session_checks: BTreeMap<CheckRef, BTreeSet<Key>>,
     /// (node, instance or the empty text, alias check): who mirrors what.
     aliases: BTreeSet<(Key, Key, Key)>,
 }
@@ -145,6 +164,12 @@ impl Catalog {
             states: BTreeMap::new(),
             agent_checks: HashMap::new(),
             deadlines: BTreeSet::new(),
+            kv: BTreeMap::new(),
+            tombstones: BTreeMap::new(),
+            forgotten: 0,
+            lock_delays: HashMap::new(),
+            sessions: BTreeMap::new(),
+            session_checks: BTreeMap::new(),
             aliases: BTreeSet::new(),
         };
         catalog.seed(local);
@@ -168,17 +193,19 @@ impl Catalog {
     }
 
     /// Opens a change: everything done under it carries the same index.
-    fn begin(&self) -> Change {
+    fn begin(&self, now: Duration) -> Change {
         Change {
             index: self.index + 1,
+            now,
+            undo: Vec::new(),
             effects: Effects::default(),
             moved: BTreeSet::new(),
         }
     }
 
     /// Closes a change. The index moves only if the change touched something.
-    fn commit(&mut self, mut change: Change, now: Duration) -> Effects {
-        self.settle_aliases(&mut change, now);
+    fn commit(&mut self, mut change: Change) -> Effects {
+        self.settle_aliases(&mut change);
         if !change.effects.topics.is_empty() {
             self.index = change.index;
         }
@@ -192,7 +219,7 @@ impl Catalog {
     }
 
     fn seed(&mut self, local: &LocalNode) {
-        let mut change = self.begin();
+        let mut change = self.begin(Duration::ZERO);
         let family = match local.address.parse::<std::net::IpAddr>() {
             Ok(std::net::IpAddr::V6(_)) => "ipv6",
             _ => "ipv4",
@@ -214,7 +241,7 @@ impl Catalog {
         self.put_node(&mut change, node);
         self.put_instance(&mut change, &key, consul_instance());
         self.put_check(&mut change, &key, serf_health(), store::Output::Moves);
-        let effects = self.commit(change, Duration::ZERO);
+        let effects = self.commit(change);
         debug_assert!(effects.start.is_empty(), "the seed runs no checks");
     }
 }

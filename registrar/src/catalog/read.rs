@@ -26,6 +26,16 @@ pub enum Question {
     ServiceChecks(String),
     /// The checks in one state, or `any`.
     State(String),
+    /// One key.
+    Key(String),
+    /// The keys that begin with a text.
+    Prefix(String),
+    /// All sessions.
+    Sessions,
+    /// One session.
+    Session(String),
+    /// The sessions of one node.
+    NodeSessions(String),
 }
 
 /// Where a question stands: its index now, and the topic that says when to look again.
@@ -80,6 +90,14 @@ impl Catalog {
                 };
                 (tables.checks, topic)
             }
+            Question::Key(key) => (self.kv_index(key), Topic::Key(key.as_str().into())),
+            Question::Prefix(prefix) => {
+                let index = self.kv_prefix_index(prefix);
+                (index, Topic::Prefix(prefix.as_str().into()))
+            }
+            Question::Sessions => (tables.sessions, Topic::Sessions),
+            Question::Session(id) => (tables.sessions, Topic::Session(id.as_str().into())),
+            Question::NodeSessions(node) => (tables.sessions, Topic::NodeSessions(fold(node))),
         };
         Watch {
             index: index.max(1),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::model::{Check, Instance, Key, Node, Shared, Stored, fold};
+use super::model::{Check, Instance, Key, Node, Shared, Status, Stored, fold};
 use super::topic::{Change, Topic};
 use super::{Catalog, InstanceRow, NodeRow, ServiceRow};
 
@@ -70,6 +70,7 @@ impl Catalog {
         for id in checks {
             self.remove_check(change, key, &id);
         }
+        self.end_sessions_on(change, key);
         if let Some(row) = self.nodes.remove(key) {
             self.node_ids.remove(&row.node.id);
         }
@@ -180,6 +181,9 @@ impl Catalog {
         }
         self.set_check_row(node, stored.clone());
         self.touch_check(change, node, &stored);
+        if stored.status == Status::Critical {
+            self.end_sessions_of(change, &(node.clone(), stored.id.clone()));
+        }
     }
 
     /// Removes a check. Nothing happens if there is none.
@@ -189,6 +193,7 @@ impl Catalog {
         };
         self.touch_check(change, node, &check);
         self.unlink_check(change, node, &check);
+        self.end_sessions_of(change, &(node.clone(), check.id.clone()));
         if check.service_id.is_empty() {
             // Consul moves the index of all services here; nobody is woken by that.
             self.tables.services = change.index;

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
+use super::kv::Before;
 use super::model::{Key, Status};
 use crate::check::CheckSpec;
 
@@ -32,6 +34,31 @@ pub enum Topic {
     State(Status),
     /// One instance of the agent's own, by id.
     AgentService(Key),
+    /// One key.
+    Key(Key),
+    /// The keys that begin with a text. Nobody touches it by name: see [`Topic::wider`].
+    Prefix(Key),
+    /// All sessions.
+    Sessions,
+    /// One session.
+    Session(Key),
+    /// The sessions of one node.
+    NodeSessions(Key),
+}
+
+impl Topic {
+    /// The topics that are touched whenever this one is: for a key, every prefix of it.
+    pub fn wider(&self) -> impl Iterator<Item = Topic> {
+        let key = match self {
+            Topic::Key(key) => Some(key),
+            _ => None,
+        };
+        key.into_iter().flat_map(|key| {
+            let starts = key.char_indices().map(|(at, _)| at);
+            let ends = starts.chain([key.len()]);
+            ends.map(|end| Topic::Prefix(key[..end].into()))
+        })
+    }
 }
 
 /// What one change did: whom to wake and which checks to start or stop running.
@@ -83,6 +110,10 @@ impl fmt::Debug for Effects {
 pub(super) struct Change {
     pub(super) index: u64,
     pub(super) effects: Effects,
+    /// When it happens.
+    pub(super) now: Duration,
+    /// What the keys it changed were before, oldest first.
+    pub(super) undo: Vec<Before>,
     /// (node, instance or the empty text for the node) whose checks or existence changed; kept only while there are
     /// alias checks.
     pub(super) moved: BTreeSet<(Key, Key)>,

@@ -30,7 +30,7 @@ pub(super) struct Answer {
 pub(super) struct Failure {
     pub(super) status: StatusCode,
     pub(super) text: String,
-    /// The datacenter is elsewhere: Consul then sends index headers with the error.
+    /// Consul sends index headers with some errors of queries.
     far: bool,
 }
 
@@ -130,10 +130,17 @@ impl Failure {
     }
 
     pub(super) fn no_path_to_datacenter() -> Failure {
-        Failure {
-            far: true,
-            ..Failure::failed("No path to datacenter")
-        }
+        Failure::failed("No path to datacenter").with_index()
+    }
+
+    /// Sends the headers of a query that was answered by nobody.
+    pub(super) fn with_index(self) -> Failure {
+        Failure { far: true, ..self }
+    }
+
+    /// Sends no index headers.
+    pub(super) fn without_index(self) -> Failure {
+        Failure { far: false, ..self }
     }
 }
 
@@ -178,7 +185,7 @@ pub(super) fn nothing() -> Reply {
 }
 
 /// 301 to another path of this server, with the query as it was.
-pub(super) fn moved(path: &str, query: Option<&str>) -> Reply {
+pub(super) fn moved(method: &http::Method, path: &str, query: Option<&str>) -> Reply {
     let target = match query {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),
@@ -186,13 +193,21 @@ pub(super) fn moved(path: &str, query: Option<&str>) -> Reply {
     let link = target.replace('&', "&amp;").replace('"', "&#34;");
     let link = link.replace('<', "&lt;").replace('>', "&gt;");
     let page = format!("<a href=\"{link}\">Moved Permanently</a>.\n\n");
-    let mut reply = Response::new(Full::new(Bytes::from(page)));
+    // Go's server says it in a page only to who reads pages.
+    let is_read = method == http::Method::GET;
+    let mut reply = Response::new(Full::new(Bytes::from(if is_read {
+        page
+    } else {
+        String::new()
+    })));
     // A target that no header can hold cannot come out of a request's own path.
     if let Ok(value) = HeaderValue::try_from(target) {
         *reply.status_mut() = StatusCode::MOVED_PERMANENTLY;
         reply.headers_mut().insert(LOCATION, value);
-        let html = HeaderValue::from_static("text/html; charset=utf-8");
-        reply.headers_mut().insert(CONTENT_TYPE, html);
+        if is_read {
+            let html = HeaderValue::from_static("text/html; charset=utf-8");
+            reply.headers_mut().insert(CONTENT_TYPE, html);
+        }
     }
     reply
 }

@@ -60,6 +60,32 @@ pub(super) async fn query<V: Serialize>(
     Ok(answer)
 }
 
+/// Rows, with the index to wait on next.
+pub(super) struct Looked<T> {
+    pub(super) index: u64,
+    pub(super) rows: T,
+}
+
+/// Like [`query`] for endpoints that make their own answer of the rows: waits if asked to, then reads.
+pub(super) async fn look<T>(
+    state: &State,
+    call: &Call,
+    question: &Question,
+    read: impl Fn(&Catalog) -> T,
+) -> Result<Looked<T>, Failure> {
+    call.own_place(&state.local.datacenter)?;
+    call.consistency()?;
+    let last = match call.blocking()? {
+        Some(blocking) => wait(state, question, blocking).await?,
+        None => None,
+    };
+    let catalog = state.read();
+    Ok(Looked {
+        index: last.unwrap_or_else(|| catalog.watch(question).index),
+        rows: read(&catalog),
+    })
+}
+
 /// Waits until the question's index is above the one given. If time runs out, returns the index last seen.
 async fn wait(
     state: &State,

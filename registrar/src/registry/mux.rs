@@ -1,6 +1,6 @@
 //! Which path is which endpoint, and which methods it has, as in Consul's own table. Nothing is done here.
 
-use super::Endpoint::{self, *};
+use super::serve::Endpoint::{self, *};
 
 /// An endpoint's place: an exact path, or one that ends in `/` and takes everything below it.
 pub(super) struct Route {
@@ -60,6 +60,14 @@ const ROUTES: &[Route] = &[
     route("/v1/health/checks/", GET, HealthChecks),
     route("/v1/health/node/", GET, HealthNode),
     route("/v1/health/state/", GET, HealthState),
+    route("/v1/kv/", &["GET", "PUT", "DELETE"], Kv),
+    route("/v1/session/create", PUT, SessionCreate),
+    route("/v1/session/destroy/", PUT, SessionDestroy),
+    route("/v1/session/renew/", PUT, SessionRenew),
+    route("/v1/session/info/", GET, SessionInfo),
+    route("/v1/session/node/", GET, SessionNode),
+    route("/v1/session/list", GET, SessionList),
+    route("/v1/txn", PUT, Txn),
     route("/v1/coordinate/nodes", GET, CoordinateNodes),
     route("/v1/coordinate/datacenters", GET, CoordinateDatacenters),
 ];

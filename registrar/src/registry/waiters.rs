@@ -53,8 +53,10 @@ impl Waiters {
         }
         let notifies: Vec<Arc<Notify>> = {
             let slots = self.slots();
-            let known = topics.iter().filter_map(|topic| slots.get(topic));
-            known.map(|slot| Arc::clone(&slot.notify)).collect()
+            let all = topics.iter().cloned();
+            let all = all.chain(topics.iter().flat_map(Topic::wider));
+            all.filter_map(|topic| slots.get(&topic).map(|slot| Arc::clone(&slot.notify)))
+                .collect()
         };
         for notify in notifies {
             notify.notify_waiters();

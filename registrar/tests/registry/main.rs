@@ -4,4 +4,5 @@
 mod agent;
 mod blocking;
 mod http;
+mod kv;
 mod support;

@@ -34,6 +34,27 @@ enum Step {
         part: u8,
     },
     Later(u8),
+    Kv {
+        key: u8,
+        value: u8,
+        how: u8,
+        session: u8,
+    },
+    KvGone {
+        key: u8,
+        tree: bool,
+    },
+    Session {
+        id: u8,
+        delete: bool,
+    },
+    SessionEnd(u8),
+}
+
+const KEYS: [&str; 4] = ["a", "a/b", "a/c", "é"];
+
+fn uuid(id: u8) -> String {
+    format!("00000000-0000-0000-0000-00000000000{id}")
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -51,6 +72,11 @@ fn step() -> impl Strategy<Value = Step> {
             |(node, id, name, address, check)| Step::Far { node, id, name, address, check }),
         1 => (n(), n(), 0u8..3).prop_map(|(node, id, part)| Step::FarGone { node, id, part }),
         1 => (0u8..30).prop_map(Step::Later),
+        3 => (n(), n(), n(), 0u8..2).prop_map(
+            |(key, value, how, session)| Step::Kv { key, value, how, session }),
+        2 => (n(), any::<bool>()).prop_map(|(key, tree)| Step::KvGone { key, tree }),
+        2 => (0u8..2, any::<bool>()).prop_map(|(id, delete)| Step::Session { id, delete }),
+        1 => (0u8..2).prop_map(Step::SessionEnd),
     ]
 }
 
@@ -132,6 +158,47 @@ fn run(world: &mut Catalog, now: &mut Duration, step: Step) -> Effects {
                 datacenter: String::new(),
             },
         ),
+        Step::Kv {
+            key,
+            value,
+            how,
+            session,
+        } => {
+            let session = uuid(session);
+            let how = [
+                Set::Plain,
+                Set::If(0),
+                Set::Acquire(&session),
+                Set::Release(&session),
+            ][usize::from(how)];
+            let value = bytes::Bytes::from(vec![value]);
+            world
+                .kv_set(*now, KEYS[usize::from(key)], value, 0, how)
+                .map(|(_, effects)| effects)
+        }
+        Step::KvGone { key, tree: true } => Ok(world.kv_delete_tree(*now, KEYS[usize::from(key)])),
+        Step::KvGone { key, tree: false } => {
+            Ok(world.kv_delete(*now, KEYS[usize::from(key)], None).1)
+        }
+        Step::Session { id, delete } => world.session_create(
+            *now,
+            Session {
+                id: uuid(id).into(),
+                name: "".into(),
+                node: "here".into(),
+                lock_delay: Duration::from_secs(5),
+                behavior: if delete {
+                    Behavior::Delete
+                } else {
+                    Behavior::Release
+                },
+                ttl: Some(("10s".into(), Duration::from_secs(10))),
+                node_checks: vec!["serfHealth".into()],
+                service_checks: (id == 1).then(|| vec![("service:i1".into(), "".into())]),
+                checks: vec![],
+            },
+        ),
+        Step::SessionEnd(id) => world.session_destroy(*now, &uuid(id)),
         Step::Later(seconds) => {
             *now += Duration::from_secs(seconds.into());
             Ok(world.tick(*now))
@@ -149,6 +216,13 @@ fn questions() -> Vec<Question> {
         all.push(Question::Node(format!("n{n}")));
         all.push(Question::NodeChecks(format!("n{n}")));
     }
+    all.extend(KEYS.map(|key| Question::Key(key.into())));
+    all.extend(["", "a", "a/", "z", "é"].map(|prefix| Question::Prefix(prefix.into())));
+    all.extend([
+        Question::Sessions,
+        Question::NodeSessions("here".into()),
+        Question::Session(uuid(0)),
+    ]);
     all.push(Question::Node("here".into()));
     all.push(Question::NodeChecks("here".into()));
     for word in ["any", "passing", "warning", "critical"] {
@@ -196,6 +270,14 @@ fn read(world: &Catalog, question: &Question) -> (String, u64) {
             .iter()
             .map(|(_, c)| quiet(c))
             .collect(),
+        Question::Key(key) => vec![format!("{:?}", world.kv_get(key))],
+        Question::Prefix(prefix) => world
+            .kv_below(prefix)
+            .map(|row| format!("{row:?}"))
+            .collect(),
+        Question::Sessions => vec![format!("{:?}", world.sessions(None))],
+        Question::NodeSessions(node) => vec![format!("{:?}", world.sessions(Some(node)))],
+        Question::Session(id) => vec![format!("{:?}", world.session(id))],
         Question::State(word) => world
             .checks_in_state(word)
             .iter()
@@ -203,6 +285,14 @@ fn read(world: &Catalog, question: &Question) -> (String, u64) {
             .collect(),
     };
     (text.join("\n"), newest)
+}
+
+fn woken(effects: &Effects, topic: &Topic) -> bool {
+    effects.topics.contains(topic)
+        || effects
+            .topics
+            .iter()
+            .any(|t| t.wider().any(|wider| wider == *topic))
 }
 
 /// Every derived set says the same as the rows it is derived from.
@@ -233,6 +323,13 @@ fn consistent(world: &Catalog) {
         "instances by service, by node, counted"
     );
     assert_eq!(world.service_tags(), world.service_tags_where(|_| true));
+    let held: usize = world.sessions.values().map(|live| live.keys.len()).sum();
+    let locked: usize = world
+        .kv
+        .values()
+        .filter(|entry| entry.session.is_some())
+        .count();
+    assert_eq!(held, locked, "keys held by sessions, keys that name one");
     for id in world.agent_checks.keys() {
         assert!(
             world.check_row(&world.local, id).is_some(),
@@ -263,7 +360,7 @@ proptest! {
                 let new_watch = world.watch(question);
                 prop_assert!(new_watch.index >= newest.min(world.index()), "{:?} after {}", question, shown);
                 if after != contents {
-                    prop_assert!(effects.topics.contains(&watch.topic), "{:?} not woken by {}", question, shown);
+                    prop_assert!(woken(&effects, &watch.topic), "{:?} not woken by {}", question, shown);
                     prop_assert!(new_watch.index > watch.index, "{:?}: index stands after {}", question, shown);
                 }
             }

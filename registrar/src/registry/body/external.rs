@@ -27,13 +27,13 @@ pub(in super::super) fn registration(body: &[u8]) -> Result<Write> {
         checks: Vec::new(),
     };
     if let Some(value) = fields.take("Service") {
-        write.service = Some(service(value)?);
+        write.service = Some(service(value)?.0);
     }
     for value in fields.list("Checks", "structs.HealthChecks")? {
-        write.checks.push(check(value)?);
+        write.checks.push(check(value)?.0);
     }
     if let Some(value) = fields.take("Check") {
-        write.checks.push(check(value)?);
+        write.checks.push(check(value)?.0);
     }
     fields.ignore(&["WriteRequest", "Token"]);
     fields.finish()?;
@@ -56,17 +56,20 @@ pub(in super::super) fn removal(body: &[u8]) -> Result<Removal> {
     Ok(removal)
 }
 
-fn service(value: Value) -> Result<ExternalService> {
+/// An instance, with the index it was read at.
+pub(super) fn service(value: Value) -> Result<(ExternalService, u64)> {
     let path = Path::Under("NodeService.Service".into());
     let of_type = "struct field RegisterRequest.Service of type structs.NodeService";
     let mut fields = Fields::new(value, path, of_type)?;
     let instance = instance(&mut fields, "Service")?;
-    fields.ignore(&["CreateIndex", "ModifyIndex", "LocallyRegisteredAsSidecar"]);
+    let index = fields.unsigned("ModifyIndex")?;
+    fields.ignore(&["CreateIndex", "LocallyRegisteredAsSidecar"]);
     fields.finish()?;
-    Ok(instance.into())
+    Ok((instance.into(), index))
 }
 
-fn check(value: Value) -> Result<ExternalCheck> {
+/// A check, with the index it was read at.
+pub(super) fn check(value: Value) -> Result<(ExternalCheck, u64)> {
     let path = Path::Under("HealthCheck.Check".into());
     let of_type = "struct field RegisterRequest.Check of type structs.HealthCheck";
     let mut fields = Fields::new(value, path, of_type)?;
@@ -95,9 +98,29 @@ fn check(value: Value) -> Result<ExternalCheck> {
         definition: definition.map(Arc::new),
         origin: Origin::Catalog,
     };
-    fields.ignore(&["CreateIndex", "ModifyIndex"]);
+    let index = fields.unsigned("ModifyIndex")?;
+    fields.ignore(&["CreateIndex", "Namespace"]);
     fields.finish()?;
-    Ok(ExternalCheck { node, check })
+    Ok((ExternalCheck { node, check }, index))
+}
+
+/// A node's record, with the index it was read at.
+pub(super) fn node_record(value: Value) -> Result<(Write, u64)> {
+    let path = Path::Under("Node.Node".into());
+    let mut fields = Fields::new(value, path, "value of type api.Node")?;
+    let write = Write {
+        node_id: fields.string("ID")?,
+        node: fields.string("Node")?,
+        address: fields.string("Address")?,
+        datacenter: fields.string("Datacenter")?,
+        tagged_addresses: fields.string_map("TaggedAddresses")?,
+        node_meta: fields.string_map("Meta")?,
+        ..Write::default()
+    };
+    let index = fields.unsigned("ModifyIndex")?;
+    fields.ignore(&["CreateIndex"]);
+    fields.finish()?;
+    Ok((write, index))
 }
 
 fn kind_of(definition: &Value) -> &'static str {

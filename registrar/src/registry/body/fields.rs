@@ -64,6 +64,11 @@ impl Fields {
         (!value.is_null()).then_some(value)
     }
 
+    /// Undoes `take`.
+    pub(super) fn put_back(&mut self, name: &str, value: Value) {
+        self.map.insert(name.to_owned(), value);
+    }
+
     /// Takes fields that are accepted and not used.
     pub(super) fn ignore(&mut self, names: &[&str]) {
         for name in names {
@@ -93,6 +98,15 @@ impl Fields {
             Some(value) => value
                 .as_i64()
                 .ok_or_else(|| self.wrong(&value, name, "int")),
+        }
+    }
+
+    pub(super) fn unsigned(&mut self, name: &str) -> Result<u64> {
+        match self.take(name) {
+            None => Ok(0),
+            Some(value) => value
+                .as_u64()
+                .ok_or_else(|| self.wrong(&value, name, "uint64")),
         }
     }
 

@@ -7,12 +7,16 @@ mod external;
 mod fields;
 mod json;
 mod service;
+mod session;
 #[cfg(test)]
 mod tests;
+mod txn;
 
 pub(super) use check::{check_registration, check_update};
 pub(super) use external::{registration, removal};
 pub(super) use service::service_registration;
+pub(super) use session::{SessionRequest, session_request};
+pub(super) use txn::transaction;
 
 /// What is wrong with a body, in Consul's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,0 +1,103 @@
+//! `/v1/txn`: several operations that all happen or none.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::agent::answer;
+use super::answer::{Answer, Failure};
+use super::body;
+use super::kv::{EntryView, VALUE_LIMIT};
+use super::request::Call;
+use super::state::State;
+use super::view::{CheckShape, CheckView, NodeView, ServiceView};
+use crate::catalog::{Effects, Operation, Shown};
+
+/// Most operations in one transaction, as in Consul.
+const MOST_OPERATIONS: usize = 64;
+
+type Result = std::result::Result<Answer, Failure>;
+
+pub(super) fn endpoint(state: &State, call: &Call) -> Result {
+    call.own_place(&state.local.datacenter)
+        .map_err(Failure::without_index)?;
+    let operations = body::transaction(&call.body)
+        .map_err(|error| Failure::invalid(format!("Failed to parse body: {}", error.0)))?;
+    if operations.len() > MOST_OPERATIONS {
+        return Err(Failure::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!(
+                "Transaction contains too many operations ({} > {MOST_OPERATIONS})",
+                operations.len()
+            ),
+        ));
+    }
+    for operation in &operations {
+        if let Operation::Key(op) = operation
+            && op.value.len() > VALUE_LIMIT
+        {
+            return Err(Failure::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!(
+                    "Value for key {:?} is too large ({} > {VALUE_LIMIT} bytes)",
+                    op.key,
+                    op.value.len()
+                ),
+            ));
+        }
+    }
+    let mut outcome = Ok(Vec::new());
+    let done = state.change(|catalog, now| match catalog.transact(now, &operations) {
+        Ok((shown, effects)) => {
+            outcome = Ok(shown);
+            Ok(effects)
+        }
+        Err(faults) => {
+            outcome = Err(faults);
+            Ok::<Effects, Failure>(Effects::default())
+        }
+    });
+    done?;
+    let (status, mut reply) = match outcome {
+        Ok(rows) => {
+            let rows: Vec<Value> = rows.iter().map(shown).collect();
+            (StatusCode::OK, json!({"Results": rows, "Errors": null}))
+        }
+        Err(faults) => {
+            let faults: Vec<Value> = faults
+                .iter()
+                .map(|(at, what)| json!({"OpIndex": at, "What": what}))
+                .collect();
+            (
+                StatusCode::CONFLICT,
+                json!({"Results": null, "Errors": faults}),
+            )
+        }
+    };
+    let reads_only = !operations.iter().any(Operation::is_write);
+    if reads_only {
+        reply["Index"] = json!(state.read().index());
+        reply["LastContact"] = json!(0);
+        reply["KnownLeader"] = json!(true);
+        reply["ConsistencyLevel"] = json!("");
+    }
+    let answer = answer(call, &reply)?.status(status);
+    if !reads_only {
+        return Ok(answer);
+    }
+    Ok(answer
+        .header("x-consul-knownleader", "true")
+        .header("x-consul-lastcontact", "0"))
+}
+
+/// A row under the name of its kind.
+fn shown(row: &Shown) -> Value {
+    // Every view writes maps with text keys, which cannot fail.
+    match row {
+        Shown::Key(row, with_value) => json!({"KV": EntryView { row, with_value: *with_value }}),
+        Shown::Node(row) => json!({"Node": NodeView(row)}),
+        Shown::Service(row) => json!({"Service": ServiceView(row)}),
+        Shown::Check(node, row) => {
+            json!({"Check": CheckView { node, row, shape: CheckShape::Catalog }})
+        }
+    }
+}
