@@ -6,18 +6,12 @@ use std::time::Duration;
 
 use super::CatalogError;
 use super::model::Key;
-use crate::check::{CheckKind, CheckSpec};
+use crate::check::{CheckKind, CheckSpec, ScriptRefused, Scripts, Source, Tls};
 
 /// No check runs more often than this; a shorter interval is raised to it.
 pub const MIN_INTERVAL: Duration = Duration::from_secs(1);
 /// How many bytes of output a check keeps unless its definition asks for fewer.
 pub const OUTPUT_LIMIT: usize = 4096;
-/// How long a check may take unless its definition says otherwise.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-
-const SCRIPTS_DISABLED: &str = "Scripts are disabled on this agent from remote calls; to enable, configure \
-                                'enable_script_checks' to true";
-
 /// A check as written in a request or a definition file. Durations are nanoseconds and may be negative: a writer can
 /// say so, and is then told what is wrong with it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -41,7 +35,15 @@ pub struct CheckDefinition {
     pub docker_container: String,
     pub alias_node: String,
     pub alias_service: String,
+    /// A ZMTP greeting, turno's own.
+    pub zmtp: String,
+    pub tls_server_name: String,
     pub tls_skip_verify: bool,
+    pub tcp_use_tls: bool,
+    pub grpc_use_tls: bool,
+    /// `H2PingUseTLS` is false; it is true unless said otherwise.
+    pub h2ping_plain: bool,
+    pub disable_redirects: bool,
     pub interval: i64,
     pub timeout: i64,
     pub ttl: i64,
@@ -49,6 +51,10 @@ pub struct CheckDefinition {
     pub success_before_passing: i64,
     pub failures_before_critical: i64,
     pub output_max: i64,
+    /// Who asked, which decides whether a script may run.
+    pub source: Source,
+    /// Whether the registry's policy lets this check run its script; see [`CheckDefinition::permit_script`].
+    pub script_permitted: bool,
 }
 
 /// How a check that was given no id gets one.
@@ -89,6 +95,7 @@ impl CheckDefinition {
                 &self.grpc,
                 &self.h2ping,
                 &self.os_service,
+                &self.zmtp,
             ]
             .iter()
             .any(|target| !target.is_empty())
@@ -110,6 +117,8 @@ impl CheckDefinition {
             "h2ping"
         } else if !self.os_service.is_empty() {
             "os_service"
+        } else if !self.zmtp.is_empty() {
+            "zmtp"
         } else if self.is_alias() {
             "alias"
         } else if !self.docker_container.is_empty() {
@@ -146,21 +155,30 @@ impl CheckDefinition {
         Err(wrong.to_owned())
     }
 
+    /// Notes who asked for the check, and whether `scripts` lets it run a script if it has one.
+    pub fn permit_script(&mut self, scripts: Scripts, source: Source) {
+        self.source = source;
+        self.script_permitted = !self.args.is_empty() && scripts.permit(source).is_ok();
+    }
+
     /// Whether the registry can carry this check out.
     ///
     /// # Errors
-    /// Scripts are refused with Consul's text; kinds that this registry does not run are refused rather than stored
-    /// and never run.
+    /// Scripts that are not permitted are refused with Consul's text; kinds that this registry does not run are refused
+    /// rather than stored and never run.
     pub fn supported(&self) -> Result<(), CatalogError> {
-        if !self.args.is_empty() {
-            return Err(CatalogError::Failed(SCRIPTS_DISABLED.to_owned()));
+        if !self.args.is_empty() && !self.script_permitted {
+            let refused = match self.source {
+                Source::Remote => ScriptRefused::Remote,
+                Source::Local => ScriptRefused::Local,
+            };
+            return Err(CatalogError::Failed(refused.to_string()));
         }
-        let kind = self.kind();
-        match &*kind {
-            "http" | "tcp" | "ttl" | "alias" => Ok(()),
-            _ => Err(CatalogError::Invalid(format!(
-                "Invalid check: {kind} checks are not run by this registry; use HTTP, TCP, TTL or Alias"
-            ))),
+        match &*self.kind() {
+            "docker" => Err(CatalogError::Invalid(
+                "Invalid check: docker checks are not run by this registry".into(),
+            )),
+            _ => Ok(()),
         }
     }
 
@@ -177,6 +195,13 @@ impl CheckDefinition {
         match usize::try_from(self.output_max) {
             Ok(limit) if limit > 0 => limit.min(OUTPUT_LIMIT),
             _ => OUTPUT_LIMIT,
+        }
+    }
+
+    fn tls(&self) -> Tls {
+        Tls {
+            server_name: self.tls_server_name.clone(),
+            skip_verify: self.tls_skip_verify,
         }
     }
 
@@ -198,10 +223,33 @@ impl CheckDefinition {
                     })
                     .collect(),
                 body: self.body.clone(),
-                tls_skip_verify: self.tls_skip_verify,
+                tls: self.tls(),
+                disable_redirects: self.disable_redirects,
             },
             "tcp" => CheckKind::Tcp {
                 address: self.tcp.clone(),
+                tls: self.tcp_use_tls.then(|| self.tls()),
+            },
+            "udp" => CheckKind::Udp {
+                address: self.udp.clone(),
+            },
+            "grpc" => CheckKind::Grpc {
+                target: self.grpc.clone(),
+                tls: self.grpc_use_tls.then(|| self.tls()),
+            },
+            "h2ping" => CheckKind::H2Ping {
+                address: self.h2ping.clone(),
+                tls: (!self.h2ping_plain).then(|| self.tls()),
+            },
+            "zmtp" => CheckKind::Zmtp {
+                address: self.zmtp.clone(),
+            },
+            "os_service" => CheckKind::OsService {
+                name: self.os_service.clone(),
+            },
+            "script" => CheckKind::Script {
+                args: self.args.clone(),
+                source: self.source,
             },
             _ => return None,
         };
@@ -211,7 +259,8 @@ impl CheckDefinition {
             interval: positive(self.interval)
                 .unwrap_or(MIN_INTERVAL)
                 .max(MIN_INTERVAL),
-            timeout: positive(self.timeout).unwrap_or(DEFAULT_TIMEOUT),
+            // Zero: the runner knows what each kind may take.
+            timeout: positive(self.timeout).unwrap_or_default(),
             success_before_passing: count(self.success_before_passing),
             failures_before_critical: count(self.failures_before_critical),
             output_max: self.output_limit(),

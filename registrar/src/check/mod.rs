@@ -1,11 +1,12 @@
-//! Health checks the registry runs itself: an HTTP request or a TCP connection, again and again.
+//! Health checks the registry runs itself: a request, a connection, a datagram or a program, again and again.
 //!
 //! A [`Runner`] keeps one task per check and hands what counts to a [`Report`]. It knows nothing of
-//! services, indexes or HTTP servers; a check that is *told* its status (TTL) belongs to the
-//! catalog, where time is an argument.
+//! services, indexes or HTTP servers; a check that is *told* its status (TTL) or takes it from other
+//! checks (alias) belongs to the catalog, where time is an argument and nothing needs to be asked again.
 //!
-//! What clients of Consul can see follows Consul 1.8.7 (statuses, texts, thresholds), with four
-//! deliberate differences:
+//! What clients of Consul can see follows Consul 1.8.7 (statuses, texts, thresholds), and for the
+//! kinds that came later (UDP, HTTP/2 ping, OS service) the Consul that brought them, with five deliberate
+//! differences:
 //!
 //! * the first run comes within [`FIRST_RUN_SPREAD`] instead of after a random part of the
 //!   interval, and a check that has not succeeded yet is repeated sooner at first, so that a new
@@ -13,22 +14,31 @@
 //! * a redirect is followed only on the same scheme, host and port, because a check that may be
 //!   sent anywhere lets whoever can register make this host fetch any address;
 //! * link-local and cloud metadata addresses are refused for the same reason;
+//! * silence of a UDP service is believed after a second at the latest, not after the whole timeout;
 //! * most texts of failures are our own words (Consul prints those of Go's HTTP client).
 
+mod h2;
 mod http;
 mod pace;
+mod policy;
 mod runner;
+mod script;
 mod spec;
+mod tail;
 mod target;
 mod tcp;
 mod thresholds;
+mod tls;
+mod udp;
+mod zmtp;
 
 use consul::types::Status;
 
 pub use http::{BODY_READ_MAX, REDIRECTS_MAX};
 pub use pace::{FIRST_RUN_SPREAD, WARM_UP_START};
+pub use policy::{ScriptRefused, Scripts, Source};
 pub use runner::{CONCURRENT_RUNS, Report, Runner};
-pub use spec::{CheckKind, CheckSpec, DEFAULT_TIMEOUT, OUTPUT_MAX};
+pub use spec::{CheckKind, CheckSpec, DEFAULT_TIMEOUT, OUTPUT_MAX, SCRIPT_TIMEOUT, Tls};
 
 /// What one run of a check found.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,13 +1,18 @@
 //! What a check is: the values the catalog hands to the runner.
 //!
 //! Plain data, already read and judged by whoever accepted the registration. The only thing done
-//! here is to keep secrets out of logs: headers and passwords are masked when printed.
+//! here is to keep secrets out of logs: headers, passwords and arguments are masked when printed.
 
 use std::fmt;
 use std::time::Duration;
 
-/// How long a run may take when the check does not say (Consul's default for HTTP and TCP).
+use super::policy::Source;
+
+/// How long a run may take when the check does not say (Consul's default for all but scripts).
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a script may take when the check does not say (Consul's default).
+pub const SCRIPT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How many bytes of an answer's body are kept as output, at most (Consul's default; a check may
 /// lower it, never raise it).
@@ -29,7 +34,7 @@ pub struct CheckSpec {
     pub kind: CheckKind,
     /// From the end of one run to the start of the next.
     pub interval: Duration,
-    /// How long one run may take in all; zero means [`DEFAULT_TIMEOUT`].
+    /// How long one run may take in all; zero means [`DEFAULT_TIMEOUT`], of a script [`SCRIPT_TIMEOUT`].
     pub timeout: Duration,
     /// Successes in a row before the check counts as passing; 0 and 1 mean at once.
     pub success_before_passing: u32,
@@ -47,10 +52,10 @@ impl CheckSpec {
 
     /// The time limit of one run.
     pub(super) fn limit(&self) -> Duration {
-        if self.timeout.is_zero() {
-            DEFAULT_TIMEOUT
-        } else {
-            self.timeout.min(LONGEST_INTERVAL)
+        match (&self.kind, self.timeout) {
+            (CheckKind::Script { .. }, Duration::ZERO) => SCRIPT_TIMEOUT,
+            (_, Duration::ZERO) => DEFAULT_TIMEOUT,
+            (_, timeout) => timeout.min(LONGEST_INTERVAL),
         }
     }
 
@@ -64,7 +69,16 @@ impl CheckSpec {
     }
 }
 
-/// What one run does. Printing it for a log shows no header value and no password.
+/// How a check speaks TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// The name that is asked for (SNI) and that the certificate must have; empty means the target's host.
+    pub server_name: String,
+    /// Accept any certificate.
+    pub skip_verify: bool,
+}
+
+/// What one run does. Printing it for a log shows no header value, no password and no argument of a script.
 #[derive(Clone, PartialEq)]
 pub enum CheckKind {
     /// One HTTP request: 2xx is passing, 429 warning, everything else critical.
@@ -77,13 +91,53 @@ pub enum CheckKind {
         headers: Vec<(String, String)>,
         /// The request's body; may be empty.
         body: String,
-        /// Accept any certificate.
-        tls_skip_verify: bool,
+        /// For `https://`.
+        tls: Tls,
+        /// Take a redirect for the answer, which is critical.
+        disable_redirects: bool,
     },
-    /// One TCP connection: passing when it opens. Nothing is sent.
+    /// One TCP connection: passing when it opens, and with TLS when the handshake succeeds. Nothing else is sent.
     Tcp {
         /// `host:port`.
         address: String,
+        /// With TLS, and how.
+        tls: Option<Tls>,
+    },
+    /// One datagram: critical when the other side says that nobody listens there, passing when it answers or is silent.
+    Udp {
+        /// `host:port`.
+        address: String,
+    },
+    /// One call of gRPC's health service (`grpc.health.v1.Health/Check`): passing when it says SERVING.
+    Grpc {
+        /// `host:port`, or `host:port/service` to ask for one service of the server.
+        target: String,
+        /// With TLS, and how.
+        tls: Option<Tls>,
+    },
+    /// One HTTP/2 connection with a PING: passing when it is acknowledged.
+    H2Ping {
+        /// `host:port`.
+        address: String,
+        /// With TLS, and how.
+        tls: Option<Tls>,
+    },
+    /// One ZMTP 3 greeting (ZeroMQ): passing when the peer greets in turn.
+    Zmtp {
+        /// `host:port`.
+        address: String,
+    },
+    /// One run of a program: exit 0 is passing, 1 warning, everything else critical.
+    Script {
+        /// The program and its arguments; no shell.
+        args: Vec<String>,
+        /// Who asked for it.
+        source: Source,
+    },
+    /// Whether the machine's service manager says that a service is running.
+    OsService {
+        /// The name of a systemd unit.
+        name: String,
     },
 }
 
@@ -95,7 +149,8 @@ impl fmt::Debug for CheckKind {
                 method,
                 headers,
                 body,
-                tls_skip_verify,
+                tls,
+                disable_redirects,
             } => f
                 .debug_struct("Http")
                 .field("url", &without_password(url))
@@ -105,11 +160,32 @@ impl fmt::Debug for CheckKind {
                     &headers.iter().map(|(name, _)| name).collect::<Vec<_>>(),
                 )
                 .field("body_bytes", &body.len())
-                .field("tls_skip_verify", tls_skip_verify)
+                .field("tls", tls)
+                .field("disable_redirects", disable_redirects)
                 .finish(),
-            Self::Tcp { address } => f.debug_struct("Tcp").field("address", address).finish(),
+            Self::Tcp { address, tls } => about(f, "Tcp", address, tls.as_ref()),
+            Self::Udp { address } => about(f, "Udp", address, None),
+            Self::Grpc { target, tls } => about(f, "Grpc", target, tls.as_ref()),
+            Self::H2Ping { address, tls } => about(f, "H2Ping", address, tls.as_ref()),
+            Self::Zmtp { address } => about(f, "Zmtp", address, None),
+            Self::Script { args, source } => f
+                .debug_struct("Script")
+                .field("program", &args.first())
+                .field("arguments", &args.len().saturating_sub(1))
+                .field("source", source)
+                .finish(),
+            Self::OsService { name } => about(f, "OsService", name, None),
         }
     }
+}
+
+fn about(f: &mut fmt::Formatter<'_>, kind: &str, target: &str, tls: Option<&Tls>) -> fmt::Result {
+    let mut shown = f.debug_struct(kind);
+    shown.field("target", &target);
+    if let Some(tls) = tls {
+        shown.field("tls", tls);
+    }
+    shown.finish()
 }
 
 /// The URL as it was given, except that a password in it is masked.
@@ -132,6 +208,7 @@ mod tests {
             id: "service:web".into(),
             kind: CheckKind::Tcp {
                 address: "127.0.0.1:80".into(),
+                tls: None,
             },
             interval,
             timeout,
@@ -157,6 +234,15 @@ mod tests {
         assert_eq!(usual.pause(), Duration::from_secs(10));
         assert_eq!(usual.limit(), Duration::from_secs(1));
         assert_eq!(usual.output_limit(), 100);
+
+        let script = CheckSpec {
+            kind: CheckKind::Script {
+                args: vec!["true".into()],
+                source: Source::Local,
+            },
+            ..zero
+        };
+        assert_eq!(script.limit(), SCRIPT_TIMEOUT);
     }
 
     #[test]
@@ -166,7 +252,8 @@ mod tests {
             method: "GET".into(),
             headers: vec![("Authorization".into(), "Bearer s3cret".into())],
             body: "pa55".into(),
-            tls_skip_verify: false,
+            tls: Tls::default(),
+            disable_redirects: false,
         };
         let shown = format!("{kind:?}");
         for secret in ["hunter2", "s3cret", "pa55"] {
@@ -174,6 +261,16 @@ mod tests {
         }
         assert!(
             shown.contains("Authorization") && shown.contains("127.0.0.1"),
+            "{shown}"
+        );
+
+        let script = CheckKind::Script {
+            args: vec!["check-db".into(), "--password=hunter2".into()],
+            source: Source::Remote,
+        };
+        let shown = format!("{script:?}");
+        assert!(
+            shown.contains("check-db") && !shown.contains("hunter2"),
             "{shown}"
         );
     }

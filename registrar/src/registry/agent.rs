@@ -12,6 +12,7 @@ use super::state::State;
 use super::view::{AgentServiceView, CheckShape, CheckView};
 use super::{body, filtered};
 use crate::catalog::{Catalog, Effects, Instance, Status, Topic};
+use crate::check::Source;
 
 /// Where a real server's raft would listen; clients show it, none connects to it.
 const SERVER_PORT: u16 = 8300;
@@ -163,7 +164,10 @@ fn changed_always(
 }
 
 pub(super) fn register_service(state: &State, call: &Call) -> Result {
-    let definition = body::service_registration(&call.body)?;
+    let mut definition = body::service_registration(&call.body)?;
+    for check in std::iter::once(&mut definition.check).chain(&mut definition.checks) {
+        check.permit_script(state.scripts, Source::Remote);
+    }
     let replace = call.has("replace-existing-checks")
         && call.parameter("replace-existing-checks") != Some("false");
     changed(state, |catalog, now| {
@@ -181,7 +185,8 @@ pub(super) fn deregister_service(state: &State, call: &Call) -> Result {
 }
 
 pub(super) fn register_check(state: &State, call: &Call) -> Result {
-    let check = body::check_registration(&call.body)?;
+    let mut check = body::check_registration(&call.body)?;
+    check.permit_script(state.scripts, Source::Remote);
     changed(state, |catalog, now| catalog.register_check(now, check))
 }
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::rendered::Rendered;
 use super::waiters::Waiters;
 use crate::catalog::{Catalog, Effects, LocalNode, Status};
-use crate::check::{Report, Runner};
+use crate::check::{Report, Runner, Scripts};
 
 /// What every request has at hand.
 pub(super) struct State {
@@ -25,19 +25,26 @@ pub(super) struct State {
     nearer: Notify,
     pub(super) stopping: CancellationToken,
     pub(super) local: LocalNode,
+    pub(super) scripts: Scripts,
 }
 
 impl State {
     pub(super) fn new(local: LocalNode) -> Arc<State> {
+        State::with_scripts(local, Scripts::Off)
+    }
+
+    /// Runs the script checks that `scripts` allows.
+    pub(super) fn with_scripts(local: LocalNode, scripts: Scripts) -> Arc<State> {
         Arc::new_cyclic(|state: &Weak<State>| State {
             catalog: RwLock::new(Catalog::new(&local)),
             waiters: Arc::default(),
             rendered: Rendered::default(),
-            runner: Runner::new(Arc::new(Reporter(state.clone()))),
+            runner: Runner::with_scripts(Arc::new(Reporter(state.clone())), scripts),
             started: Instant::now(),
             nearer: Notify::new(),
             stopping: CancellationToken::new(),
             local,
+            scripts,
         })
     }
 

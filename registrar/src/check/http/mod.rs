@@ -5,15 +5,17 @@
 //! connections, not whether an old one is still open.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use consul::types::Status;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::{self, Attempt};
-use reqwest::{Client, Method, Response, StatusCode, Url};
+use reqwest::{Client, ClientBuilder, Method, Response, StatusCode, Url};
 use tokio::sync::OnceCell;
 
 use super::spec::without_password;
-use super::{Outcome, reason, target};
+use super::tail::Tail;
+use super::{Outcome, Tls, reason, target, tls};
 
 /// How many redirects one run follows, each to the same scheme, host and port.
 pub const REDIRECTS_MAX: usize = 3;
@@ -33,7 +35,8 @@ pub(super) struct HttpCheck<'a> {
     pub(super) method: &'a str,
     pub(super) headers: &'a [(String, String)],
     pub(super) body: &'a str,
-    pub(super) tls_skip_verify: bool,
+    pub(super) tls: &'a Tls,
+    pub(super) disable_redirects: bool,
     pub(super) output_limit: usize,
 }
 
@@ -41,11 +44,21 @@ pub(super) struct HttpCheck<'a> {
 /// certificates takes time, and a machine without any must still be able to run `http://` checks.
 #[derive(Debug, Default)]
 pub(super) struct Clients {
-    verifying: OnceCell<Client>,
-    trusting: OnceCell<Client>,
+    /// By whether they verify certificates, then by whether they follow redirects.
+    shared: [[OnceCell<Client>; 2]; 2],
+    /// For checks that name another server than the one they connect to.
+    tls: Arc<tls::Settings>,
 }
 
 impl Clients {
+    /// Clients that share `tls` with the other kinds of checks.
+    pub(super) fn new(tls: Arc<tls::Settings>) -> Self {
+        Self {
+            shared: Default::default(),
+            tls,
+        }
+    }
+
     /// Runs one check. Never fails: whatever goes wrong is a critical outcome that says what.
     pub(super) async fn check(&self, check: HttpCheck<'_>) -> Outcome {
         let method = or_get(check.method);
@@ -62,14 +75,20 @@ impl Clients {
     async fn request(&self, method: &str, check: HttpCheck<'_>) -> Result<Answer, String> {
         let method =
             Method::from_bytes(method.as_bytes()).map_err(|_| String::from("invalid method"))?;
-        let url = target_of(check.url)?;
+        let mut url = target_of(check.url)?;
         let place = place_of(&url);
-        let verify = url.scheme() == "https" && !check.tls_skip_verify;
-        let response = self
-            .client(verify)
-            .await?
+        let mut headers = headers_of(check.headers)?;
+        let secure = url.scheme() == "https";
+        let verify = secure && !check.tls.skip_verify;
+        let named = secure && !check.tls.server_name.is_empty();
+        let client = if named {
+            self.named(&mut url, &mut headers, check).await?
+        } else {
+            self.client(verify, !check.disable_redirects).await?
+        };
+        let response = client
             .request(method, url)
-            .headers(headers_of(check.headers)?)
+            .headers(headers)
             .body(check.body.to_owned())
             .send()
             .await
@@ -77,36 +96,77 @@ impl Clients {
         Answer::read(response, check.output_limit).await
     }
 
-    async fn client(&self, verify: bool) -> Result<&Client, String> {
-        let cell = if verify {
-            &self.verifying
-        } else {
-            &self.trusting
-        };
-        cell.get_or_try_init(|| async move {
-            tokio::task::spawn_blocking(move || build(verify))
-                .await
-                .map_err(|_| String::from("the HTTP client could not be made"))?
-                .map_err(|error| format!("the HTTP client could not be made: {}", reason(&error)))
-        })
-        .await
+    async fn client(&self, verify: bool, redirects: bool) -> Result<Client, String> {
+        let cell = &self.shared[usize::from(verify)][usize::from(redirects)];
+        let client = cell.get_or_try_init(|| async move {
+            tokio::task::spawn_blocking(move || {
+                // Fails when the program has chosen its provider already, which is just as well.
+                let _ = rustls::crypto::ring::default_provider().install_default();
+                builder(redirects)
+                    .tls_danger_accept_invalid_certs(!verify)
+                    .build()
+            })
+            .await
+            .map_err(|_| String::from("the HTTP client could not be made"))?
+            .map_err(|error| unmade(&error))
+        });
+        client.await.cloned()
+    }
+
+    /// A client for one run of a check that names its TLS server: the URL is made to lead to that name, the name to
+    /// the addresses of the check's own host, and the `Host` header stays what it was.
+    async fn named(
+        &self,
+        url: &mut Url,
+        headers: &mut HeaderMap,
+        check: HttpCheck<'_>,
+    ) -> Result<Client, String> {
+        let place = place_of(url);
+        let addresses = target::resolve(&place)
+            .await
+            .map_err(|error| format!("dial tcp {place}: {}", reason(&error)))?;
+        if !headers.contains_key(header::HOST) {
+            let host = match url.port() {
+                Some(_) => place,
+                None => url.host_str().unwrap_or_default().to_owned(),
+            };
+            let host = HeaderValue::from_str(&host).map_err(|_| String::from("invalid host"))?;
+            headers.insert(header::HOST, host);
+        }
+        let name = &check.tls.server_name;
+        let invalid = || format!("{name:?} is not a server name");
+        if name.parse::<std::net::IpAddr>().is_ok() {
+            return Err(invalid());
+        }
+        url.set_host(Some(name)).map_err(|_| invalid())?;
+        let config = self.tls.get(!check.tls.skip_verify).await?;
+        builder(!check.disable_redirects)
+            .tls_backend_preconfigured((*config).clone())
+            .resolve_to_addrs(url.host_str().unwrap_or_default(), &addresses)
+            .build()
+            .map_err(|error| unmade(&error))
     }
 }
 
-fn build(verify: bool) -> reqwest::Result<Client> {
-    // Fails when the program has chosen its provider already, which is just as well.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+fn unmade(error: &reqwest::Error) -> String {
+    format!("the HTTP client could not be made: {}", reason(error))
+}
+
+fn builder(redirects: bool) -> ClientBuilder {
+    let policy = if redirects {
+        redirect::Policy::custom(follow)
+    } else {
+        redirect::Policy::none()
+    };
     Client::builder()
-        .tls_danger_accept_invalid_certs(!verify)
         .dns_resolver(target::Resolver)
-        .redirect(redirect::Policy::custom(follow))
+        .redirect(policy)
         .referer(false)
         .retry(reqwest::retry::never())
         .http1_only()
         // A proxy named by the environment is for the program's own calls, not for checks.
         .no_proxy()
         .pool_max_idle_per_host(0)
-        .build()
 }
 
 /// Follows a redirect only to where the check was sent in the first place. One that is not
@@ -245,41 +305,6 @@ impl std::fmt::Display for Answer {
             write!(f, " (redirect to {location:.200} not followed)")?;
         }
         write!(f, " Output: {}", self.body)
-    }
-}
-
-/// The last so many bytes of a stream.
-struct Tail {
-    bytes: Vec<u8>,
-    limit: usize,
-}
-
-impl Tail {
-    fn new(limit: usize) -> Self {
-        Self {
-            bytes: Vec::new(),
-            limit,
-        }
-    }
-
-    fn push(&mut self, chunk: &[u8]) {
-        let chunk = &chunk[chunk.len().saturating_sub(self.limit)..];
-        self.bytes.extend_from_slice(chunk);
-        // At most twice the limit is held, so each byte is moved once on average.
-        if self.bytes.len() > 2 * self.limit {
-            self.cut();
-        }
-    }
-
-    fn cut(&mut self) {
-        let surplus = self.bytes.len().saturating_sub(self.limit);
-        self.bytes.drain(..surplus);
-    }
-
-    /// As text; what is not UTF-8, or was cut in two, becomes replacement characters.
-    fn into_text(mut self) -> String {
-        self.cut();
-        String::from_utf8_lossy(&self.bytes).into_owned()
     }
 }
 

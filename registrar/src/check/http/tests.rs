@@ -7,6 +7,11 @@ use tokio::net::TcpListener;
 
 use super::*;
 
+static NO_TLS: Tls = Tls {
+    server_name: String::new(),
+    skip_verify: false,
+};
+
 /// Answers each connection with the next of `answers`. Returns where it listens, and what was
 /// asked once all have been given.
 async fn server(answers: Vec<Vec<u8>>) -> (String, tokio::task::JoinHandle<Vec<String>>) {
@@ -58,7 +63,8 @@ fn get(url: &str) -> HttpCheck<'_> {
         method: "",
         headers: &[],
         body: "",
-        tls_skip_verify: false,
+        tls: &NO_TLS,
+        disable_redirects: false,
         output_limit: 4096,
     }
 }
@@ -300,27 +306,22 @@ async fn a_password_in_the_url_is_sent_but_not_shown() {
     assert!(request.contains("\r\nauthorization: basic "), "{request}");
 }
 
-/// Answers each TLS connection with 200, under a certificate that nobody has vouched for.
+/// Answers each TLS connection with 200 and the name that was asked for, under a certificate that nobody has vouched for.
 async fn tls_server() -> String {
-    let issued = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]);
-    let rcgen::CertifiedKey { cert, signing_key } = issued.expect("a certificate");
-    let key = rustls::pki_types::PrivateKeyDer::try_from(signing_key.serialize_der());
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![cert.der().clone()], key.expect("a key"))
-        .expect("a pair");
-    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+    let acceptor = tls::server::acceptor(&[]);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             // A client that does not believe us ends the handshake.
             if let Ok(mut stream) = acceptor.accept(stream).await {
-                let _ = stream.read(&mut [0; 4096]).await;
-                let _ = stream.write_all(&answer("200 OK", "", "")).await;
+                let name = stream.get_ref().1.server_name().map(str::to_owned);
+                let mut request = [0; 4096];
+                let n = stream.read(&mut request).await.unwrap_or_default();
+                let request = String::from_utf8_lossy(&request[..n]).to_lowercase();
+                let host = request.lines().find(|line| line.starts_with("host: "));
+                let text = format!("{name:?} {}", host.unwrap_or_default());
+                let _ = stream.write_all(&answer("200 OK", "", &text)).await;
                 let _ = stream.shutdown().await;
             }
         }
@@ -328,11 +329,61 @@ async fn tls_server() -> String {
     format!("https://{address}/")
 }
 
+async fn named(url: &str, server_name: &str) -> Outcome {
+    let tls = Tls {
+        server_name: server_name.into(),
+        skip_verify: true,
+    };
+    run(HttpCheck {
+        tls: &tls,
+        ..get(url)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_check_may_name_the_server_it_expects() {
+    let url = tls_server().await;
+    let outcome = named(&url, "web.example.test").await;
+    assert_eq!(outcome.status, Status::Passing, "{}", outcome.output);
+    let host = url.trim_start_matches("https://").trim_end_matches('/');
+    let said = format!("Some(\"web.example.test\") host: {host}");
+    assert!(outcome.output.ends_with(&said), "{}", outcome.output);
+
+    for wrong in ["10.0.0.1", "not a name", "a/b"] {
+        let outcome = named(&url, wrong).await;
+        assert_eq!(outcome.status, Status::Critical, "{}", outcome.output);
+        assert!(
+            outcome.output.contains("is not a server name"),
+            "{}",
+            outcome.output
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_the_answer_if_redirects_are_disabled() {
+    let moved = answer("302 Found", "Location: /elsewhere\r\n", "");
+    let (address, asked) = server(vec![moved]).await;
+    let url = format!("http://{address}/");
+    let outcome = run(HttpCheck {
+        disable_redirects: true,
+        ..get(&url)
+    })
+    .await;
+    assert_eq!(outcome.status, Status::Critical);
+    assert!(outcome.output.contains("302 Found"), "{}", outcome.output);
+    assert_eq!(asked.await.expect("the server ends").len(), 1);
+}
+
 #[tokio::test]
 async fn a_certificate_is_verified_unless_told_otherwise() {
     let url = tls_server().await;
     let trusting = HttpCheck {
-        tls_skip_verify: true,
+        tls: &Tls {
+            skip_verify: true,
+            ..Tls::default()
+        },
         ..get(&url)
     };
     let outcome = run(trusting).await;
@@ -344,22 +395,4 @@ async fn a_certificate_is_verified_unless_told_otherwise() {
     let reasons = ["certificate", "the HTTP client could not be made"];
     let said = |reason: &&str| outcome.output.contains(*reason);
     assert!(reasons.iter().any(said), "{}", outcome.output);
-}
-
-#[test]
-fn the_tail_keeps_the_last_bytes() {
-    let table: [(usize, &[&str], &str); 6] = [
-        (4, &[], ""),
-        (4, &["ab"], "ab"),
-        (4, &["abcdef"], "cdef"),
-        (4, &["ab", "cd", "ef", "gh", "i"], "fghi"),
-        (0, &["abc"], ""),
-        (1, &["a", "bc"], "c"),
-    ];
-    for (limit, chunks, kept) in table {
-        let mut tail = Tail::new(limit);
-        chunks.iter().for_each(|chunk| tail.push(chunk.as_bytes()));
-        assert!(tail.bytes.len() <= 2 * limit);
-        assert_eq!(tail.into_text(), kept);
-    }
 }

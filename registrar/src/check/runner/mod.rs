@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use consul::types::Status;
 use tokio::sync::Semaphore;
@@ -15,8 +16,9 @@ use tracing::debug;
 
 use super::http::{self, Clients, HttpCheck};
 use super::pace::Pace;
+use super::script::CONCURRENT_SCRIPTS;
 use super::thresholds::Thresholds;
-use super::{CheckKind, CheckSpec, Outcome, tcp};
+use super::{CheckKind, CheckSpec, Outcome, Scripts, h2, script, tcp, tls, udp, zmtp};
 
 /// How many checks run at the same moment, each with one socket; the others wait their turn, and
 /// their time limit starts when it comes. Leaves most of the usual 1,024 file descriptors to the
@@ -40,7 +42,10 @@ pub struct Runner {
 struct Shared {
     report: Arc<dyn Report>,
     clients: Clients,
+    tls: Arc<tls::Settings>,
+    scripts: Scripts,
     permits: Semaphore,
+    processes: Semaphore,
 }
 
 struct Running {
@@ -49,14 +54,23 @@ struct Running {
 }
 
 impl Runner {
-    /// A runner without checks.
+    /// A runner without checks, which runs no scripts.
     pub fn new(report: Arc<dyn Report>) -> Self {
-        let permits = Semaphore::new(CONCURRENT_RUNS);
+        Self::with_scripts(report, Scripts::Off)
+    }
+
+    /// A runner without checks that runs the scripts that `scripts` allows. One it does not allow is critical and says
+    /// so; whoever accepts definitions is to refuse it before.
+    pub fn with_scripts(report: Arc<dyn Report>, scripts: Scripts) -> Self {
+        let tls = Arc::<tls::Settings>::default();
         Self {
             shared: Arc::new(Shared {
                 report,
-                clients: Clients::default(),
-                permits,
+                clients: Clients::new(Arc::clone(&tls)),
+                tls,
+                scripts,
+                permits: Semaphore::new(CONCURRENT_RUNS),
+                processes: Semaphore::new(CONCURRENT_SCRIPTS),
             }),
             running: Mutex::default(),
         }
@@ -133,44 +147,87 @@ impl std::fmt::Debug for Runner {
 }
 
 impl Shared {
-    /// One run, within its time limit.
+    /// One run, within its time limit, which starts when its turn has come.
     async fn run(&self, check: &CheckSpec) -> Outcome {
-        // Never closed, so waiting cannot fail; and if it did, running is the better answer.
-        let _permit = self.permits.acquire().await.ok();
         let limit = check.limit();
-        match tokio::time::timeout(limit, self.probe(check)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Outcome::critical(match &check.kind {
-                CheckKind::Http { url, method, .. } => {
-                    let attempt = http::attempt(method, url);
-                    format!("{attempt}: timeout: no complete answer within {limit:?}")
+        // Never closed, so waiting cannot fail; and if it did, running is the better answer.
+        match &check.kind {
+            CheckKind::Script { args, source } => {
+                if let Err(refused) = self.scripts.permit(*source) {
+                    return Outcome::critical(refused.to_string());
                 }
-                CheckKind::Tcp { address } => format!("dial tcp {address}: i/o timeout"),
-            }),
+                let _turn = self.processes.acquire().await.ok();
+                script::check(args, limit, check.output_limit()).await
+            }
+            CheckKind::OsService { name } => {
+                let _turn = self.processes.acquire().await.ok();
+                script::os_service(name, limit).await
+            }
+            CheckKind::Udp { address } => {
+                let _turn = self.permits.acquire().await.ok();
+                udp::check(address, limit).await
+            }
+            kind => {
+                let _turn = self.permits.acquire().await.ok();
+                match tokio::time::timeout(limit, self.probe(kind, check.output_limit())).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => Outcome::critical(late(kind, limit)),
+                }
+            }
         }
     }
 
-    async fn probe(&self, check: &CheckSpec) -> Outcome {
-        match &check.kind {
+    /// One run of a kind that is a future and nothing else: it may be given up at any moment.
+    async fn probe(&self, kind: &CheckKind, output_limit: usize) -> Outcome {
+        match kind {
             CheckKind::Http {
                 url,
                 method,
                 headers,
                 body,
-                tls_skip_verify,
+                tls,
+                disable_redirects,
             } => {
                 let check = HttpCheck {
                     url,
                     method,
                     headers,
                     body,
-                    tls_skip_verify: *tls_skip_verify,
-                    output_limit: check.output_limit(),
+                    tls,
+                    disable_redirects: *disable_redirects,
+                    output_limit,
                 };
                 self.clients.check(check).await
             }
-            CheckKind::Tcp { address } => tcp::check(address).await,
+            CheckKind::Tcp { address, tls } => tcp::check(address, tls.as_ref(), &self.tls).await,
+            CheckKind::Grpc { target, tls } => h2::grpc(target, tls.as_ref(), &self.tls).await,
+            CheckKind::H2Ping { address, tls } => h2::ping(address, tls.as_ref(), &self.tls).await,
+            CheckKind::Zmtp { address } => zmtp::check(address).await,
+            CheckKind::Udp { .. } | CheckKind::Script { .. } | CheckKind::OsService { .. } => {
+                unreachable!("`run` keeps the time of these itself")
+            }
         }
+    }
+}
+
+/// What is said of a run whose time is up.
+fn late(kind: &CheckKind, limit: Duration) -> String {
+    match kind {
+        CheckKind::Http { url, method, .. } => {
+            let attempt = http::attempt(method, url);
+            format!("{attempt}: timeout: no complete answer within {limit:?}")
+        }
+        CheckKind::Grpc { target, .. } => {
+            format!("gRPC check {target}: no answer within {limit:?}")
+        }
+        CheckKind::H2Ping { address, .. } => {
+            format!("HTTP2 ping to {address} failed: no answer within {limit:?}")
+        }
+        CheckKind::Zmtp { address } => {
+            format!("ZMTP greeting {address}: the peer did not greet within {limit:?}")
+        }
+        CheckKind::Tcp { address, .. } => format!("dial tcp {address}: i/o timeout"),
+        _ => format!("no result within {limit:?}"),
     }
 }
 

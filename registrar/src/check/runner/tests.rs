@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::*;
-use crate::check::{FIRST_RUN_SPREAD, WARM_UP_START};
+use crate::check::{FIRST_RUN_SPREAD, Source, Tls, WARM_UP_START};
 
 /// Longer than any of these tests takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -56,6 +56,7 @@ fn tcp(id: &str, address: &str, interval: Duration) -> CheckSpec {
         id: id.into(),
         kind: CheckKind::Tcp {
             address: address.into(),
+            tls: None,
         },
         interval,
         timeout: Duration::from_secs(5),
@@ -167,7 +168,8 @@ async fn a_check_that_hangs_is_critical_when_its_time_is_up() {
         method: "GET".into(),
         headers: vec![],
         body: String::new(),
-        tls_skip_verify: false,
+        tls: Tls::default(),
+        disable_redirects: false,
     };
     let timeout = Duration::from_millis(50);
     let hour = Duration::from_secs(3600);
@@ -234,4 +236,129 @@ async fn a_thousand_checks_all_report() {
         passing.insert(id);
     }
     drop(accepting);
+}
+
+#[tokio::test]
+async fn a_script_runs_only_where_the_policy_lets_it() {
+    let hour = Duration::from_secs(3600);
+    let script = |source| CheckSpec {
+        kind: CheckKind::Script {
+            args: vec!["echo".into(), "ran".into()],
+            source,
+        },
+        ..tcp("script", "", hour)
+    };
+    let table = [
+        (Scripts::Off, Source::Local, Status::Critical),
+        (Scripts::Off, Source::Remote, Status::Critical),
+        (Scripts::Local, Source::Local, Status::Passing),
+        (Scripts::Local, Source::Remote, Status::Critical),
+        (Scripts::All, Source::Remote, Status::Passing),
+    ];
+    for (scripts, source, expected) in table {
+        let (sender, mut reports) = mpsc::channel(REPORTS);
+        let runner = Runner::with_scripts(Arc::new(Sink(sender)), scripts);
+        runner.set(script(source), Status::Passing);
+        let (_, status, output) = until(&mut reports, |_| true).await;
+        assert_eq!(status, expected, "{scripts:?} {source:?} {output}");
+        assert_eq!(output == "ran\n", expected == Status::Passing, "{output}");
+    }
+}
+
+#[tokio::test]
+async fn each_kind_says_that_its_time_is_up() {
+    // It accepts connections (the kernel does) and never says a word.
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let tls = Some(Tls::default());
+    let sleep = ["sleep", "1000"].map(String::from).into();
+    let kinds = [
+        (
+            CheckKind::H2Ping {
+                address: address.clone(),
+                tls: tls.clone(),
+            },
+            "HTTP2 ping",
+        ),
+        (
+            CheckKind::Grpc {
+                target: address.clone(),
+                tls: None,
+            },
+            "gRPC check",
+        ),
+        (
+            CheckKind::Zmtp {
+                address: address.clone(),
+            },
+            "did not greet",
+        ),
+        (CheckKind::Tcp { address, tls }, "i/o timeout"),
+        (
+            CheckKind::Script {
+                args: sleep,
+                source: Source::Remote,
+            },
+            "Timed out (50ms)",
+        ),
+    ];
+    let (sender, mut reports) = mpsc::channel(REPORTS);
+    let runner = Runner::with_scripts(Arc::new(Sink(sender)), Scripts::All);
+    for (kind, text) in kinds {
+        let spec = CheckSpec {
+            kind,
+            timeout: Duration::from_millis(50),
+            ..tcp("late", "", Duration::from_secs(3600))
+        };
+        runner.set(spec, Status::Passing);
+        let (_, status, output) = until(&mut reports, |(.., output)| output.contains(text)).await;
+        assert_eq!(status, Status::Critical, "{output}");
+    }
+}
+
+/// Prints what it costs; how long anything takes is no business of a test.
+#[test]
+fn two_thousand_checks_a_second_fit_on_one_thread() {
+    const CHECKS: usize = 2000;
+    const ROUNDS: usize = 3;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let before = cpu_time();
+    let started = std::time::Instant::now();
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let accepting = tokio::spawn(async move {
+            loop {
+                drop(listener.accept().await);
+            }
+        });
+        let (runner, mut reports) = runner();
+        for n in 0..CHECKS {
+            let spec = tcp(&n.to_string(), &address, Duration::from_secs(1));
+            runner.set(spec, Status::Critical);
+        }
+        let mut passed = std::collections::HashMap::new();
+        let mut complete = 0;
+        while complete < CHECKS {
+            let (id, ..) = until(&mut reports, |(_, status, _)| *status == Status::Passing).await;
+            let times: &mut usize = passed.entry(id).or_default();
+            *times += 1;
+            complete += usize::from(*times == ROUNDS);
+        }
+        accepting.abort();
+    });
+    let (cpu, wall) = (cpu_time().saturating_sub(before), started.elapsed());
+    println!("{CHECKS} TCP checks, {ROUNDS} runs each: {cpu:?} of CPU in {wall:?}");
+}
+
+/// What this process has used so far (with the other tests that run beside this one).
+fn cpu_time() -> Duration {
+    let clock = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(
+        clock.tv_sec.unsigned_abs(),
+        u32::try_from(clock.tv_nsec).unwrap_or_default(),
+    )
 }

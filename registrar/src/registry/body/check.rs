@@ -8,13 +8,8 @@ use super::{BodyError, Result, json};
 use crate::catalog::CheckDefinition;
 
 /// Fields of newer Consuls, and of others that mean nothing here.
-const UNUSED: [&str; 10] = [
+const UNUSED: [&str; 5] = [
     "Shell",
-    "GRPCUseTLS",
-    "H2PingUseTLS",
-    "TCPUseTLS",
-    "TLSServerName",
-    "DisableRedirects",
     "FailuresBeforeWarning",
     "ProxyHTTP",
     "ProxyGRPC",
@@ -90,6 +85,17 @@ fn common(fields: &mut Fields, check: &mut CheckDefinition) -> Result<()> {
     check.grpc = fields.string("GRPC")?;
     check.h2ping = fields.string("H2PING")?;
     check.os_service = fields.string("OSService")?;
+    check.zmtp = fields.string("ZMTP")?;
+    check.tcp_use_tls = fields.boolean("TCPUseTLS")?;
+    check.grpc_use_tls = fields.boolean("GRPCUseTLS")?;
+    // TLS unless it is said to be off, unlike the others.
+    check.h2ping_plain = match fields.take("H2PingUseTLS") {
+        None | Some(Value::Bool(true)) => false,
+        Some(Value::Bool(false)) => true,
+        Some(other) => return Err(fields.wrong(&other, "H2PingUseTLS", "bool")),
+    };
+    check.tls_server_name = fields.string("TLSServerName")?;
+    check.disable_redirects = fields.boolean("DisableRedirects")?;
     check.docker_container = text_of(fields, &["DockerContainerID", "docker_container_id"])?;
     check.alias_node = fields.string("AliasNode")?;
     check.alias_service = fields.string("AliasService")?;
