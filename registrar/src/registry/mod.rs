@@ -11,6 +11,7 @@ mod blocking;
 mod body;
 mod catalog;
 mod duration;
+mod event;
 mod filter;
 mod filtered;
 mod health;
@@ -36,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::state::State;
 use crate::catalog::LocalNode;
+use crate::check::Scripts;
 
 /// Most bytes of a request's body. Consul takes registrations of more than half a megabyte; nothing needs this much.
 const BODY_LIMIT: usize = 4 * 1024 * 1024;
@@ -56,6 +58,8 @@ pub struct RegistryConfig {
     pub node_id: Option<String>,
     /// Limits of the HTTP listener.
     pub limits: Limits,
+    /// Which script checks may be registered; the default is none.
+    pub scripts: Scripts,
 }
 
 impl Default for RegistryConfig {
@@ -70,6 +74,7 @@ impl Default for RegistryConfig {
                 body_bytes: BODY_LIMIT,
                 ..Limits::default()
             },
+            scripts: Scripts::Off,
         }
     }
 }
@@ -129,7 +134,7 @@ impl Registry {
             listener,
             address,
             limits: config.limits,
-            state: State::new(local),
+            state: State::new(local, config.scripts),
         })
     }
 

@@ -67,6 +67,8 @@ const ROUTES: &[Route] = &[
     route("/v1/session/info/", GET, SessionInfo),
     route("/v1/session/node/", GET, SessionNode),
     route("/v1/session/list", GET, SessionList),
+    route("/v1/event/fire/", PUT, EventFire),
+    route("/v1/event/list", GET, EventList),
     route("/v1/txn", PUT, Txn),
     route("/v1/coordinate/nodes", GET, CoordinateNodes),
     route("/v1/coordinate/datacenters", GET, CoordinateDatacenters),

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use super::answer::{self, Answer, Failure};
 use super::request::{BadEscape, Call};
 use super::state::State;
-use super::{agent, agent_health, catalog, health, kv, mux, session, txn};
+use super::{agent, agent_health, catalog, event, health, kv, mux, session, txn};
 use crate::catalog::Status;
 
 /// What there is to call.
@@ -65,6 +65,8 @@ pub(super) enum Endpoint {
     SessionInfo,
     SessionNode,
     SessionList,
+    EventFire,
+    EventList,
     Txn,
     CoordinateNodes,
     CoordinateDatacenters,
@@ -184,6 +186,8 @@ async fn dispatch(state: &State, call: &Call, endpoint: Endpoint) -> Result<Answ
         Endpoint::SessionInfo => session::info(state, call).await,
         Endpoint::SessionNode => session::of_node(state, call).await,
         Endpoint::SessionList => session::list(state, call).await,
+        Endpoint::EventFire => event::fire(state, call),
+        Endpoint::EventList => event::list(state, call).await,
         Endpoint::Txn => txn::endpoint(state, call),
         Endpoint::CoordinateNodes | Endpoint::CoordinateDatacenters => {
             let none: [u8; 0] = [];

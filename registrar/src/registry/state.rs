@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::event::Events;
 use super::rendered::Rendered;
 use super::waiters::Waiters;
 use crate::catalog::{Catalog, Effects, LocalNode, Status};
@@ -19,6 +20,7 @@ pub(super) struct State {
     catalog: RwLock<Catalog>,
     pub(super) waiters: Arc<Waiters>,
     pub(super) rendered: Rendered,
+    pub(super) events: Events,
     runner: Runner,
     started: Instant,
     /// Told when the next deadline may have come nearer.
@@ -29,16 +31,13 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(local: LocalNode) -> Arc<State> {
-        State::with_scripts(local, Scripts::Off)
-    }
-
     /// Runs the script checks that `scripts` allows.
-    pub(super) fn with_scripts(local: LocalNode, scripts: Scripts) -> Arc<State> {
+    pub(super) fn new(local: LocalNode, scripts: Scripts) -> Arc<State> {
         Arc::new_cyclic(|state: &Weak<State>| State {
             catalog: RwLock::new(Catalog::new(&local)),
             waiters: Arc::default(),
             rendered: Rendered::default(),
+            events: Events::default(),
             runner: Runner::with_scripts(Arc::new(Reporter(state.clone())), scripts),
             started: Instant::now(),
             nearer: Notify::new(),

@@ -3,6 +3,7 @@
 
 mod agent;
 mod blocking;
+mod event;
 mod http;
 mod kv;
 mod support;
