@@ -64,6 +64,12 @@ impl Query {
         ))
     }
 
+    /// How long the answer may take: `at_once`, unless the query is to block.
+    pub(crate) fn limit(&self, at_once: Duration) -> Duration {
+        self.blocks()
+            .map_or(at_once, |(_, wait)| answer_limit(wait))
+    }
+
     /// The query's parameters on the wire, with `datacenter` unless the query names its own.
     pub(crate) fn parameters(&self, datacenter: Option<&str>) -> Vec<(&'static str, String)> {
         let mut parameters = Vec::new();

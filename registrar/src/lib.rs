@@ -3,7 +3,9 @@
 //! `register` keeps one instance registered with a registry. `catalog` is what a registry remembers, a pure value;
 //! `check` runs health checks; `registry` is the HTTP API over both, for machines that have no Consul.
 
+pub mod agent;
 pub mod catalog;
 pub mod check;
+pub mod definition;
 pub mod register;
 pub mod registry;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Client, segment};
 use crate::error::Error;
 use crate::types::{
-    AgentCheck, AgentSelf, AgentService, CheckDefinition, ServiceRegistration, Status,
+    AgentCheck, AgentMember, AgentSelf, AgentService, CheckDefinition, ServiceRegistration, Status,
 };
 
 /// No body.
@@ -82,6 +82,31 @@ impl Client {
             NOTHING,
         )
         .await
+    }
+
+    /// Puts the agent's whole node into maintenance, for a reason, or with `None` takes it out again.
+    ///
+    /// # Errors
+    ///
+    /// See [the client's errors](Error).
+    pub async fn node_maintenance(&self, reason: Option<&str>) -> Result<(), Error> {
+        let mut parameters = vec![("enable", reason.is_some().to_string())];
+        parameters.extend(
+            reason
+                .filter(|text| !text.is_empty())
+                .map(|text| ("reason", text.to_owned())),
+        );
+        self.put(&["v1", "agent", "maintenance"], &parameters, NOTHING)
+            .await
+    }
+
+    /// The members of the cluster as this agent sees them.
+    ///
+    /// # Errors
+    ///
+    /// See [the client's errors](Error).
+    pub async fn agent_members(&self) -> Result<Vec<AgentMember>, Error> {
+        self.get(&["v1", "agent", "members"]).await
     }
 
     /// The instances registered with this agent, by id.

@@ -6,6 +6,8 @@
 mod agent;
 mod catalog;
 mod connect;
+mod external;
+mod kv;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use serde::de::DeserializeOwned;
 
 use crate::address::Address;
 use crate::error::{Error, innermost, one_line};
-use crate::query::{Answer, Query, answer_limit};
+use crate::query::{Answer, Query};
 use crate::{Config, config};
 
 /// An answer at most this large is read. A thousand instances are 2.6 MB from the real Consul.
@@ -85,9 +87,7 @@ impl Client {
         path: &[&str],
         query: &Query,
     ) -> Result<Answer<T>, Error> {
-        let limit = query
-            .blocks()
-            .map_or(REQUEST_LIMIT, |(_, wait)| answer_limit(wait));
+        let limit = query.limit(REQUEST_LIMIT);
         let parameters = query.parameters(self.inner.datacenter.as_deref());
         let request = self.request(Method::GET, path, &parameters)?;
         self.send(request, limit, decode).await
@@ -106,6 +106,29 @@ impl Client {
         parameters: &[(&str, String)],
         body: Option<&impl Serialize>,
     ) -> Result<(), Error> {
+        let request = self.put_request(path, parameters, body)?;
+        self.send(request, REQUEST_LIMIT, |_, _| Ok(()))
+            .await
+            .map(|_| ())
+    }
+
+    /// Tells something and reads what is answered.
+    async fn put_and_read<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        parameters: &[(&str, String)],
+        body: Option<&impl Serialize>,
+    ) -> Result<T, Error> {
+        let request = self.put_request(path, parameters, body)?;
+        Ok(self.send(request, REQUEST_LIMIT, decode).await?.value)
+    }
+
+    fn put_request(
+        &self,
+        path: &[&str],
+        parameters: &[(&str, String)],
+        body: Option<&impl Serialize>,
+    ) -> Result<Request, Error> {
         let mut request = self.request(Method::PUT, path, parameters)?;
         if let Some(body) = body {
             let bytes = serde_json::to_vec(body).map_err(|e| Error::Argument(e.to_string()))?;
@@ -115,9 +138,18 @@ impl Client {
                 .headers_mut()
                 .insert(reqwest::header::CONTENT_TYPE, json);
         }
-        self.send(request, REQUEST_LIMIT, |_, _| Ok(()))
-            .await
-            .map(|_| ())
+        Ok(request)
+    }
+
+    /// The configured datacenter.
+    fn datacenter(&self) -> Option<&str> {
+        self.inner.datacenter.as_deref()
+    }
+
+    /// The configured datacenter as the parameters of a write.
+    fn in_datacenter(&self) -> Vec<(&'static str, String)> {
+        let datacenter = self.datacenter().map(|dc| ("dc", dc.to_owned()));
+        datacenter.into_iter().collect()
     }
 
     fn request(

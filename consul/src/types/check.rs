@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::decode::Fields;
-use super::format_duration;
+use super::{Secret, format_duration};
 
 /// The status of a check, from best to worst.
 ///
@@ -137,6 +137,24 @@ pub struct CheckDefinition {
     /// TCP check: `host:port` to connect to.
     #[serde(rename = "TCP", skip_serializing_if = "Option::is_none")]
     pub tcp: Option<String>,
+    /// UDP check: `host:port` to send to; Consul 1.13 and newer.
+    #[serde(rename = "UDP", skip_serializing_if = "Option::is_none")]
+    pub udp: Option<String>,
+    /// HTTP/2 check: `host:port` to ping; Consul 1.10 and newer.
+    #[serde(rename = "H2PING", skip_serializing_if = "Option::is_none")]
+    pub h2ping: Option<String>,
+    /// The name of a service of the operating system that must run; Consul 1.15 and newer.
+    #[serde(rename = "OSService", skip_serializing_if = "Option::is_none")]
+    pub os_service: Option<String>,
+    /// The host name that a certificate must be for; Consul 1.9 and newer.
+    #[serde(rename = "TLSServerName", skip_serializing_if = "Option::is_none")]
+    pub tls_server_name: Option<String>,
+    /// HTTP check: take a redirect for the answer; Consul 1.13 and newer.
+    #[serde(skip_serializing_if = "is_false")]
+    pub disable_redirects: bool,
+    /// The ACL token the agent is to use; only for a check registered alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<Secret>,
     /// Script check: the command and its arguments.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
@@ -232,6 +250,14 @@ impl<'de> Deserialize<'de> for CheckDefinition {
             body: fields.take_text("body")?,
             tls_skip_verify: fields.take("tlsskipverify")?,
             tcp: fields.take_text("tcp")?,
+            udp: fields.take_text("udp")?,
+            h2ping: fields.take_text("h2ping")?,
+            os_service: fields.take_text("osservice")?,
+            tls_server_name: fields.take_text("tlsservername")?,
+            disable_redirects: fields.take("disableredirects")?,
+            token: fields
+                .take::<Option<Secret>, _>("token")?
+                .filter(|token| !token.0.is_empty()),
             args: if args.is_empty() { script_args } else { args },
             grpc: fields.take_text("grpc")?,
             grpc_use_tls: fields.take("grpcusetls")?,

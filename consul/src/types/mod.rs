@@ -9,6 +9,8 @@ mod catalog;
 mod check;
 mod decode;
 mod duration;
+mod external;
+mod kv;
 mod registration;
 
 pub use agent::{AgentConfig, AgentMember, AgentSelf, AgentService};
@@ -16,6 +18,8 @@ pub(crate) use catalog::same_in_any_order;
 pub use catalog::{HealthCheck, Node, Service, ServiceEntry};
 pub use check::{CheckDefinition, Status, UnknownStatus};
 pub use duration::{DurationError, format_duration, parse_duration};
+pub use external::{CatalogDeregistration, CatalogNode, CatalogRegistration};
+pub use kv::{Behavior, DeleteNode, KeyAbsent, KvEntry, KvPut, SessionRequest, TxnStep};
 pub use registration::{Secret, ServiceRegistration, TaggedAddress, Weights};
 
 /// A check as `/v1/agent/checks` lists it: the same shape the health endpoints use.

@@ -9,7 +9,7 @@ use consul::types::{AgentCheck, AgentService, ServiceRegistration};
 
 /// What the agent has of the instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// What it should have.
     Same,
     /// Nothing.
@@ -19,7 +19,7 @@ pub(super) enum Found {
 }
 
 /// Compares the instance wanted with what the agent lists.
-pub(super) fn found(
+pub(crate) fn found(
     wanted: &ServiceRegistration,
     services: &BTreeMap<String, AgentService>,
     checks: &BTreeMap<String, AgentCheck>,
@@ -63,7 +63,7 @@ pub(super) fn found(
 
 /// Checks under ids made for this instance that are no longer wanted, e.g. `service:web` of the days when
 /// it had one check. Checks that others named are theirs.
-pub(super) fn leftovers(
+pub(crate) fn leftovers(
     wanted: &ServiceRegistration,
     checks: &BTreeMap<String, AgentCheck>,
 ) -> Vec<String> {

@@ -5,7 +5,7 @@
 //! through the consul client only, and does not know whether Consul or the embedded registry answers.
 
 mod beat;
-mod compare;
+pub(crate) mod compare;
 #[cfg(test)]
 mod tests;
 

@@ -1,0 +1,133 @@
+//! The way with an agent: it is told what to register, and runs the checks itself.
+//!
+//! The agent may be Consul's on this machine or the embedded registry. It is looked at again and again, so that what it
+//! lost or what others changed is set right.
+
+use std::collections::BTreeMap;
+
+use consul::types::Status;
+use consul::{Client, Error};
+
+use super::plan::{Action, plan};
+use super::{Settled, Wanted};
+
+/// An agent that is told.
+#[derive(Debug)]
+pub(super) struct Local {
+    client: Client,
+    name: String,
+    /// The checks' statuses at the last look, to start from when the agent lost them.
+    statuses: BTreeMap<String, Status>,
+    /// What the agent refused, and why: said once.
+    refused: BTreeMap<String, String>,
+}
+
+impl Local {
+    pub(super) fn new(client: Client, name: String) -> Self {
+        Self {
+            client,
+            name,
+            statuses: BTreeMap::new(),
+            refused: BTreeMap::new(),
+        }
+    }
+
+    /// Sets right what differs. A refusal of one thing keeps nothing else from being done.
+    pub(super) async fn settle(&mut self, wanted: &Wanted) -> Result<Settled, Error> {
+        let services = self.client.agent_services().await?;
+        let checks = self.client.agent_checks().await?;
+        let actions = plan(&wanted.joined, &self.name, wanted.hold, &services, &checks);
+        let mut refused = BTreeMap::new();
+        for action in actions {
+            let subject = subject(&action);
+            match self.carry_out(action).await {
+                Ok(()) => {}
+                Err(
+                    error @ Error::Status {
+                        code: 400..=599, ..
+                    },
+                ) if !is_outage(&error) => {
+                    if !self.refused.contains_key(&subject) {
+                        tracing::warn!(subject, %error, "refused");
+                    }
+                    refused.insert(subject, error.to_string());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.refused = refused;
+        self.statuses
+            .extend(checks.into_iter().map(|(id, check)| (id, check.status)));
+        let wanted_now = &wanted.joined;
+        self.statuses.retain(|id, _| {
+            wanted_now.checks.contains_key(id)
+                || wanted_now
+                    .services
+                    .values()
+                    .any(|service| service.check_ids().contains(id))
+        });
+        Ok(Settled {
+            refused: self
+                .refused
+                .clone()
+                .into_iter()
+                .map(|(id, reason)| format!("{id}: {reason}"))
+                .collect(),
+        })
+    }
+
+    async fn carry_out(&self, action: Action) -> Result<(), Error> {
+        match action {
+            Action::Register(mut service, why) => {
+                let id = service.effective_id().to_owned();
+                for (check, id) in service.check_ids().into_iter().enumerate() {
+                    let status = self.statuses.get(&id).copied();
+                    service.checks[check].status = status.or(service.checks[check].status);
+                }
+                self.client.register_service(&service).await?;
+                tracing::info!(instance = id, service = service.name, why, "registered");
+            }
+            Action::RegisterCheck(mut check) => {
+                let id = check.check_id.clone().unwrap_or_default();
+                check.status = self.statuses.get(&id).copied().or(check.status);
+                self.client.register_check(&check).await?;
+                tracing::info!(check = id, "registered");
+            }
+            Action::Deregister(id) => {
+                self.client.deregister_service(&id).await?;
+                tracing::info!(instance = id, "deregistered");
+            }
+            Action::DeregisterCheck(id) => {
+                self.client.deregister_check(&id).await?;
+                tracing::info!(check = id, "deregistered");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn subject(action: &Action) -> String {
+    match action {
+        Action::Register(service, _) => format!("service {}", service.effective_id()),
+        Action::RegisterCheck(check) => {
+            format!("check {}", check.check_id.as_deref().unwrap_or_default())
+        }
+        Action::Deregister(id) => format!("service {id}"),
+        Action::DeregisterCheck(id) => format!("check {id}"),
+    }
+}
+
+/// Whether the agent cannot do anything at all for now, as opposed to this one thing. Consul says 500 for both.
+fn is_outage(error: &Error) -> bool {
+    let Error::Status { code, text, .. } = error else {
+        return true;
+    };
+    let everything = [
+        "No cluster leader",
+        "No known Consul servers",
+        "rpc error",
+        "leadership lost",
+    ];
+    *code >= 500 && everything.iter().any(|outage| text.contains(outage))
+        || matches!(code, 502..=504)
+}

@@ -1,0 +1,265 @@
+//! The way without an agent: a node of one's own in the catalog of a Consul far away, with the checks run here.
+//!
+//! Consul keeps such a node for ever and checks nothing of it. So the node is guarded: a session that lives only as long
+//! as it is renewed holds a key, and whoever sees a guarded node without its key takes it out (`reaper`). This process
+//! does so for others, as they do for it.
+
+mod checks;
+mod guard;
+mod plan;
+pub mod reaper;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use consul::Client;
+use consul::types::{CatalogDeregistration, CatalogNode, Status};
+
+use super::{Settled, Trouble, Wanted, mark};
+use crate::check::Runner;
+use checks::Results;
+use guard::Guard;
+
+/// Consul ends a session after up to twice its TTL, which is at least 10 s: so a node cannot be gone sooner than this.
+pub const TTL_MIN: Duration = Duration::from_secs(20);
+
+/// Consul's longest session TTL, twice.
+pub const TTL_MAX: Duration = Duration::from_secs(48 * 3_600);
+
+/// Statuses that change at the same time are written together.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// The node fact that says how the node is guarded.
+pub const GUARD: &str = "turno-guard";
+
+/// Its value.
+pub const GUARD_SESSION: &str = "session";
+
+/// A node in the catalog that no agent keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// Its name, unlike that of any agent's node.
+    pub name: String,
+    /// Its address, by which others reach the instances that have none of their own.
+    pub address: String,
+    /// When this process falls silent, the node is gone after so long at most; from [`TTL_MIN`] to [`TTL_MAX`].
+    pub ttl: Duration,
+    /// What tells this machine from others: the next life of this process takes over from one of the same machine.
+    pub machine: String,
+}
+
+/// Why a node cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The name is empty or has characters that a key's path cannot have.
+    #[error("a node's name consists of letters, digits, '.', '_' and '-': {0:?}")]
+    Name(String),
+    /// There is no address.
+    #[error("a node needs an address that others can connect to, found {0:?}")]
+    Address(String),
+    /// The TTL is out of bounds.
+    #[error(
+        "the TTL is from 20s to 48h, because Consul's sessions last up to twice the 10s they last at least; found {0:?}"
+    )]
+    Ttl(Duration),
+}
+
+/// What tells this machine from others, as far as can be found out.
+#[must_use]
+pub fn machine() -> String {
+    let first_line = |path| {
+        Some(
+            std::fs::read_to_string(path)
+                .ok()?
+                .lines()
+                .next()?
+                .trim()
+                .to_owned(),
+        )
+    };
+    let known = ["/etc/machine-id", "/proc/sys/kernel/hostname"]
+        .into_iter()
+        .filter_map(first_line);
+    known
+        .filter(|text| !text.is_empty())
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+/// A node that is kept in the catalog.
+#[derive(Debug)]
+pub(super) struct Node {
+    client: Client,
+    config: NodeConfig,
+    agent: String,
+    guard: Guard,
+    runner: Runner,
+    results: Arc<Results>,
+    running: BTreeSet<String>,
+    registered: bool,
+}
+
+impl Node {
+    pub(super) fn new(
+        client: Client,
+        config: NodeConfig,
+        agent: String,
+    ) -> Result<Self, NodeError> {
+        let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if config.name.is_empty() || !config.name.chars().all(good) || config.name.starts_with('.')
+        {
+            return Err(NodeError::Name(config.name));
+        }
+        if matches!(config.address.as_str(), "" | "0.0.0.0" | "::") {
+            return Err(NodeError::Address(config.address));
+        }
+        if !(TTL_MIN..=TTL_MAX).contains(&config.ttl) {
+            return Err(NodeError::Ttl(config.ttl));
+        }
+        let results = Arc::new(Results::default());
+        Ok(Self {
+            guard: Guard::new(client.clone(), &config, &agent),
+            runner: Runner::new(Arc::clone(&results) as _),
+            client,
+            config,
+            agent,
+            results,
+            running: BTreeSet::new(),
+            registered: false,
+        })
+    }
+
+    /// Waits until a check's status has changed. Cancel-safe: whoever cancels it looks anyway.
+    pub(super) async fn news(&self) {
+        self.results.changed().await;
+        tokio::time::sleep(GATHER).await;
+    }
+
+    /// Runs the checks that are wanted, keeps the guard, and writes what the catalog has otherwise.
+    pub(super) async fn settle(&mut self, wanted: &Wanted) -> Result<Settled, Trouble> {
+        let refused = self.run_checks(wanted);
+        self.guard.keep().await?;
+        let listed = self.client.catalog_node(&self.config.name).await?;
+        let checks = self.client.health_node(&self.config.name).await?;
+        self.not_an_agents(listed.as_ref())?;
+        let present = plan::Present {
+            node: listed.as_ref(),
+            checks: &checks,
+        };
+        let usable = plan::usable(&wanted.joined, &refused);
+        let results = self.results.snapshot();
+        let writes = plan::plan(
+            &self.config,
+            &self.agent,
+            &usable,
+            wanted.hold,
+            &results,
+            present,
+        );
+        for entry in &writes.register {
+            self.client.catalog_register(entry).await?;
+            if let Some(service) = &entry.service {
+                let known = listed
+                    .as_ref()
+                    .is_some_and(|node| node.services.contains_key(&service.id));
+                if !known {
+                    tracing::info!(
+                        instance = service.id,
+                        service = service.service,
+                        node = entry.node,
+                        "registered"
+                    );
+                }
+            }
+            for check in &entry.checks {
+                tracing::debug!(check = check.check_id, status = %check.status, "written");
+            }
+        }
+        self.registered = true;
+        for entry in &writes.deregister {
+            self.client.catalog_deregister(entry).await?;
+            tracing::info!(
+                instance = entry.service_id,
+                check = entry.check_id,
+                node = entry.node,
+                "deregistered"
+            );
+        }
+        Ok(Settled {
+            refused: refused
+                .into_iter()
+                .map(|(id, reason)| format!("{id}: {reason}"))
+                .collect(),
+        })
+    }
+
+    /// Takes the node out, and then its guard.
+    pub(super) async fn leave(&mut self) -> Result<(), Trouble> {
+        self.runner.stop();
+        if self.registered && self.guard.is_held() {
+            let all = CatalogDeregistration {
+                node: self.config.name.clone(),
+                ..CatalogDeregistration::default()
+            };
+            self.client.catalog_deregister(&all).await?;
+            self.registered = false;
+            tracing::info!(node = self.config.name, "deregistered");
+        }
+        Ok(self.guard.release().await?)
+    }
+
+    /// Starts and ends checks so that those run that are wanted. Returns what cannot be checked from here, by id.
+    fn run_checks(&mut self, wanted: &Wanted) -> BTreeMap<String, String> {
+        let mut refused = BTreeMap::new();
+        let mut specs = Vec::new();
+        for (id, service) in &wanted.joined.services {
+            let own: Result<Vec<_>, String> = service
+                .check_ids()
+                .into_iter()
+                .zip(&service.checks)
+                .map(|(id, check)| checks::spec(id, check))
+                .collect();
+            match own {
+                Ok(own) => specs.extend(
+                    own.into_iter()
+                        .zip(service.checks.iter().map(|check| check.status)),
+                ),
+                Err(reason) => {
+                    refused.insert(id.clone(), reason);
+                }
+            }
+        }
+        for (id, check) in &wanted.joined.checks {
+            match checks::alone(id, check) {
+                Ok(spec) => specs.push((spec, check.status)),
+                Err(reason) => {
+                    refused.insert(id.clone(), reason);
+                }
+            }
+        }
+        let ids: BTreeSet<String> = specs.iter().map(|(spec, _)| spec.id.clone()).collect();
+        for gone in self.running.difference(&ids) {
+            self.runner.remove(gone);
+            self.results.forget(gone);
+        }
+        for (spec, initial) in specs {
+            let status = self
+                .results
+                .begin(&spec.id, initial.unwrap_or(Status::Critical));
+            self.runner.set(spec, status);
+        }
+        self.running = ids;
+        refused
+    }
+
+    /// A node that an agent keeps, or another kind of writer, is not ours to write to.
+    fn not_an_agents(&self, listed: Option<&CatalogNode>) -> Result<(), Trouble> {
+        match listed {
+            Some(found) if !found.node.meta.contains_key(mark::AGENT) => {
+                Err(Trouble::Foreign(self.config.name.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
