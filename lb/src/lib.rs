@@ -9,6 +9,8 @@ mod balancer;
 pub mod config;
 mod control;
 pub mod discovery;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod observe;
 mod pool;
 mod proxy;

@@ -87,7 +87,7 @@ impl Balancer {
         let mut limits = config.limits;
         let allowed = proxy::clients_allowed();
         if allowed < limits.connections {
-            tracing::info!(
+            tracing::debug!(
                 allowed,
                 wanted = limits.connections,
                 "fewer clients at once: the limit of open files"
