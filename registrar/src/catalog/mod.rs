@@ -13,6 +13,7 @@ mod external;
 mod kv;
 mod maintenance;
 mod model;
+mod prepared;
 mod read;
 mod session;
 mod store;
@@ -33,6 +34,7 @@ pub use maintenance::{NODE_MAINTENANCE, SERVICE_MAINTENANCE_PREFIX};
 pub use model::{
     Check, Health, Instance, Key, Node, OnNode, Origin, Shared, Status, Stored, Weights, fold,
 };
+pub use prepared::Prepared;
 pub use read::{Question, Watch};
 pub use session::{Behavior, Session};
 pub use topic::{Effects, Topic};
@@ -78,6 +80,7 @@ struct Tables {
     /// Sets and deletions of keys.
     kv: u64,
     sessions: u64,
+    prepared: u64,
     /// When some service last lost its final instance.
     extinction: Option<u64>,
 }
@@ -142,6 +145,7 @@ pub struct Catalog {
     /// Keys that cannot be locked yet, and until when.
     lock_delays: HashMap<Key, Duration>,
     sessions: BTreeMap<Key, session::Live>,
+    prepared: BTreeMap<Key, Shared<Prepared>>,
     /// Which sessions end with a check.
     session_checks: BTreeMap<CheckRef, BTreeSet<Key>>,
     /// (node, instance or the empty text, alias check): who mirrors what.
@@ -169,6 +173,7 @@ impl Catalog {
             forgotten: 0,
             lock_delays: HashMap::new(),
             sessions: BTreeMap::new(),
+            prepared: BTreeMap::new(),
             session_checks: BTreeMap::new(),
             aliases: BTreeSet::new(),
         };

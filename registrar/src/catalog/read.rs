@@ -30,6 +30,8 @@ pub enum Question {
     Key(String),
     /// The keys that begin with a text.
     Prefix(String),
+    /// All prepared queries.
+    Prepared,
     /// All sessions.
     Sessions,
     /// One session.
@@ -95,6 +97,7 @@ impl Catalog {
                 let index = self.kv_prefix_index(prefix);
                 (index, Topic::Prefix(prefix.as_str().into()))
             }
+            Question::Prepared => (tables.prepared, Topic::Prepared),
             Question::Sessions => (tables.sessions, Topic::Sessions),
             Question::Session(id) => (tables.sessions, Topic::Session(id.as_str().into())),
             Question::NodeSessions(node) => (tables.sessions, Topic::NodeSessions(fold(node))),

@@ -230,6 +230,7 @@ impl Catalog {
         for key in live.keys {
             self.free_key(change, &session, &key);
         }
+        self.end_prepared_of(change, &session.id);
         self.touch_session(change, &session.id, &node);
     }
 

@@ -44,6 +44,8 @@ pub enum Topic {
     Session(Key),
     /// The sessions of one node.
     NodeSessions(Key),
+    /// The prepared queries.
+    Prepared,
     /// The list of events, which is no part of the catalog.
     Events,
 }

@@ -17,6 +17,7 @@ mod filtered;
 mod health;
 mod kv;
 mod mux;
+mod prepared;
 mod rendered;
 mod request;
 mod select;

@@ -69,6 +69,8 @@ const ROUTES: &[Route] = &[
     route("/v1/session/list", GET, SessionList),
     route("/v1/event/fire/", PUT, EventFire),
     route("/v1/event/list", GET, EventList),
+    route("/v1/query", &["GET", "POST"], Queries),
+    route("/v1/query/", &["GET", "PUT", "DELETE"], Query),
     route("/v1/txn", PUT, Txn),
     route("/v1/coordinate/nodes", GET, CoordinateNodes),
     route("/v1/coordinate/datacenters", GET, CoordinateDatacenters),

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use super::answer::{self, Answer, Failure};
 use super::request::{BadEscape, Call};
 use super::state::State;
-use super::{agent, agent_health, catalog, event, health, kv, mux, session, txn};
+use super::{agent, agent_health, catalog, event, health, kv, mux, prepared, session, txn};
 use crate::catalog::Status;
 
 /// What there is to call.
@@ -65,6 +65,8 @@ pub(super) enum Endpoint {
     SessionInfo,
     SessionNode,
     SessionList,
+    Queries,
+    Query,
     EventFire,
     EventList,
     Txn,
@@ -186,6 +188,8 @@ async fn dispatch(state: &State, call: &Call, endpoint: Endpoint) -> Result<Answ
         Endpoint::SessionInfo => session::info(state, call).await,
         Endpoint::SessionNode => session::of_node(state, call).await,
         Endpoint::SessionList => session::list(state, call).await,
+        Endpoint::Queries => prepared::all(state, call).await,
+        Endpoint::Query => prepared::one(state, call).await,
         Endpoint::EventFire => event::fire(state, call),
         Endpoint::EventList => event::list(state, call).await,
         Endpoint::Txn => txn::endpoint(state, call),

@@ -9,7 +9,7 @@ use super::body;
 use super::kv::{EntryView, VALUE_LIMIT};
 use super::request::Call;
 use super::state::State;
-use super::view::{CheckShape, CheckView, NodeView, ServiceView};
+use super::view::{CheckShape, CheckView, NodeView, ServiceView, null_tags};
 use crate::catalog::{Effects, Operation, Shown};
 
 /// Most operations in one transaction, as in Consul.
@@ -59,7 +59,7 @@ pub(super) fn endpoint(state: &State, call: &Call) -> Result {
     done?;
     let (status, mut reply) = match outcome {
         Ok(rows) => {
-            let rows: Vec<Value> = rows.iter().map(shown).collect();
+            let rows: Vec<Value> = rows.iter().map(|row| null_tags(shown(row))).collect();
             (StatusCode::OK, json!({"Results": rows, "Errors": null}))
         }
         Err(faults) => {

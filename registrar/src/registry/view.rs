@@ -303,6 +303,30 @@ impl Serialize for HealthView<'_> {
     }
 }
 
+/// Tags as transactions and prepared queries show them: `null` where there are none.
+pub(super) fn null_tags(mut row: Value) -> Value {
+    match &mut row {
+        Value::Object(map) => {
+            for (key, value) in map.iter_mut() {
+                let tags = matches!(key.as_str(), "Tags" | "ServiceTags");
+                let empty = value.as_array().is_some_and(Vec::is_empty);
+                *value = if tags && empty {
+                    Value::Null
+                } else {
+                    null_tags(value.take())
+                };
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                *item = null_tags(item.take());
+            }
+        }
+        _ => {}
+    }
+    row
+}
+
 /// Checks that are all on one node.
 pub(super) struct OfNode<'a>(pub(super) &'a str, pub(super) &'a [Shared<Check>]);
 

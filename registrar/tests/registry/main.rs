@@ -6,4 +6,5 @@ mod blocking;
 mod event;
 mod http;
 mod kv;
+mod prepared;
 mod support;

@@ -275,6 +275,7 @@ fn read(world: &Catalog, question: &Question) -> (String, u64) {
             .kv_below(prefix)
             .map(|row| format!("{row:?}"))
             .collect(),
+        Question::Prepared => vec![format!("{:?}", world.prepared())],
         Question::Sessions => vec![format!("{:?}", world.sessions(None))],
         Question::NodeSessions(node) => vec![format!("{:?}", world.sessions(Some(node)))],
         Question::Session(id) => vec![format!("{:?}", world.session(id))],

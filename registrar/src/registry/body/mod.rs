@@ -6,6 +6,7 @@ mod check;
 mod external;
 mod fields;
 mod json;
+mod prepared;
 mod service;
 mod session;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod txn;
 
 pub(super) use check::{check_registration, check_update};
 pub(super) use external::{registration, removal};
+pub(super) use prepared::prepared_query;
 pub(super) use service::service_registration;
 pub(super) use session::{SessionRequest, session_request};
 pub(super) use txn::transaction;

@@ -1,0 +1,128 @@
+//! Prepared queries: a question about a service, kept under a name; or a template for all names with a prefix.
+//! Kept and found here; carried out by whoever reads the health of the service. It compiles no expression.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::model::{Key, Shared, Stored};
+use super::topic::{Change, Effects, Topic};
+use super::{Catalog, CatalogError};
+
+/// A prepared query as written. Fields that name other datacenters are kept and shown, nothing more.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[allow(missing_docs)] // the fields are Consul's, documented in its reference of prepared queries
+pub struct Prepared {
+    pub id: String,
+    pub name: String,
+    pub session: String,
+    pub token: String,
+    pub template: String,
+    pub regexp: String,
+    pub remove_empty_tags: bool,
+    pub service: String,
+    pub nearest: i64,
+    pub datacenters: Vec<String>,
+    pub only_passing: bool,
+    pub ignore_checks: Vec<String>,
+    pub near: String,
+    pub tags: Vec<String>,
+    pub node_meta: BTreeMap<String, String>,
+    pub service_meta: BTreeMap<String, String>,
+    pub connect: bool,
+    pub ttl: String,
+}
+
+impl Catalog {
+    /// Keeps a query; one of the same id is replaced.
+    ///
+    /// # Errors
+    /// In Consul's words: another query has the name, or the session is not there.
+    pub fn prepared_set(
+        &mut self,
+        now: Duration,
+        query: Prepared,
+    ) -> Result<Effects, CatalogError> {
+        let failed = |text: String| Err(CatalogError::Failed(text));
+        if !query.session.is_empty() {
+            self.session_id(&query.session).map_err(|error| {
+                CatalogError::Failed(
+                    error
+                        .to_string()
+                        .replace("failed session lookup:", "invalid session:"),
+                )
+            })?;
+        }
+        let same_name = |other: &&Shared<Prepared>| {
+            other.name == query.name && other.id != query.id && other.template == query.template
+        };
+        if !query.name.is_empty() && self.prepared.values().any(|other| same_name(&other)) {
+            return failed(format!(
+                "name '{}' aliases an existing query name",
+                query.name
+            ));
+        }
+        let mut change = self.begin(now);
+        let id: Key = query.id.as_str().into();
+        let old = self.prepared.get(&id);
+        let stored = Stored {
+            create_index: old.map_or(change.index, |old| old.create_index),
+            modify_index: change.index,
+            value: query,
+        };
+        self.prepared.insert(id, Arc::new(stored));
+        self.touch_prepared(&mut change);
+        Ok(self.commit(change))
+    }
+
+    /// Forgets a query; `None` if there is none of that id.
+    pub fn prepared_delete(&mut self, now: Duration, id: &str) -> Option<Effects> {
+        self.prepared.remove(id)?;
+        let mut change = self.begin(now);
+        self.touch_prepared(&mut change);
+        Some(self.commit(change))
+    }
+
+    /// All queries, by id.
+    pub fn prepared(&self) -> Vec<Shared<Prepared>> {
+        self.prepared.values().cloned().collect()
+    }
+
+    /// The query of that id, else of that name, else the template with the longest prefix of it.
+    pub fn prepared_find(&self, id_or_name: &str) -> Option<&Shared<Prepared>> {
+        let plain =
+            |query: &&Shared<Prepared>| query.template.is_empty() && query.name == id_or_name;
+        let template = |query: &&Shared<Prepared>| {
+            !query.template.is_empty() && id_or_name.starts_with(&query.name)
+        };
+        self.prepared
+            .get(id_or_name)
+            .or_else(|| {
+                self.prepared
+                    .values()
+                    .filter(|query| !query.name.is_empty())
+                    .find(plain)
+            })
+            .or_else(|| {
+                self.prepared
+                    .values()
+                    .filter(template)
+                    .max_by_key(|query| query.name.len())
+            })
+    }
+
+    /// Forgets the queries that were bound to a session.
+    pub(super) fn end_prepared_of(&mut self, change: &mut Change, session: &str) {
+        let before = self.prepared.len();
+        self.prepared.retain(|_, query| query.session != session);
+        if self.prepared.len() != before {
+            self.touch_prepared(change);
+        }
+    }
+
+    fn touch_prepared(&mut self, change: &mut Change) {
+        self.tables.prepared = change.index;
+        self.revision += 1;
+        change.touch(Topic::Prepared);
+    }
+}

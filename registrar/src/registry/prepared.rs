@@ -1,0 +1,271 @@
+//! `/v1/query`: prepared queries, kept and carried out. There is one datacenter, so none fails over to another.
+
+use http::{Method, StatusCode};
+use regex::{Regex, RegexBuilder};
+use serde_json::{Value, json};
+
+use super::agent::answer;
+use super::answer::{Answer, Failure};
+use super::blocking::{self, Looked};
+use super::request::Call;
+use super::select::near_first;
+use super::state::State;
+use super::view::{HealthView, null_tags};
+use super::{body, duration, random_uuid};
+use crate::catalog::{Health, Prepared, Question, Shared, Status};
+
+/// Most bytes a template's compiled expression may take.
+const REGEX_BYTES: usize = 1024 * 1024;
+/// Length of a UUID's text.
+const UUID_LENGTH: usize = 36;
+
+type Result<T = Answer> = std::result::Result<T, Failure>;
+
+fn view(row: &Shared<Prepared>) -> Value {
+    let list = |items: &Vec<String>| (!items.is_empty()).then(|| items.clone());
+    let map = |items: &std::collections::BTreeMap<String, String>| {
+        (!items.is_empty()).then(|| items.clone())
+    };
+    json!({
+        "ID": row.id, "Name": row.name, "Session": row.session, "Token": row.token,
+        "Template": {"Type": row.template, "Regexp": row.regexp, "RemoveEmptyTags": row.remove_empty_tags},
+        "Service": {
+            "Service": row.service, "Failover": {"NearestN": row.nearest, "Datacenters": list(&row.datacenters)},
+            "OnlyPassing": row.only_passing, "IgnoreCheckIDs": list(&row.ignore_checks), "Near": row.near,
+            "Tags": list(&row.tags), "NodeMeta": map(&row.node_meta), "ServiceMeta": map(&row.service_meta),
+            "Connect": row.connect,
+        },
+        "DNS": {"TTL": row.ttl}, "CreateIndex": row.create_index, "ModifyIndex": row.modify_index,
+    })
+}
+
+fn unknown() -> Failure {
+    Failure::not_found("Query not found")
+}
+
+fn expression(text: &str) -> std::result::Result<Regex, regex::Error> {
+    RegexBuilder::new(text).size_limit(REGEX_BYTES).build()
+}
+
+/// Consul's rules for what a query must have.
+fn vet(query: &Prepared) -> Result<()> {
+    let bad = |text: String| Err(Failure::failed(format!("Invalid prepared query: {text}")));
+    if query.name.is_empty() && query.template.is_empty() && query.session.is_empty() {
+        return bad("Must be bound to a session".into());
+    }
+    if query.service.is_empty() {
+        return bad("Must provide a Service name to query".into());
+    }
+    if !matches!(query.template.as_str(), "" | "name_prefix_match") {
+        return bad(format!("Bad Template.Type '{}'", query.template));
+    }
+    if let Err(error) = expression(&query.regexp) {
+        return bad(format!("Bad Template: {error}"));
+    }
+    if !query.ttl.is_empty() {
+        match duration::parse(&query.ttl) {
+            Err(why) => return bad(format!("Bad DNS TTL '{}': {why}", query.ttl)),
+            Ok(nanoseconds) if nanoseconds < 0 => {
+                return bad(format!("DNS TTL '{}', must be >=0", query.ttl));
+            }
+            Ok(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// `query`: create one, or list all.
+pub(super) async fn all(state: &State, call: &Call) -> Result {
+    if call.method == Method::POST {
+        call.own_place(&state.local.datacenter)
+            .map_err(Failure::without_index)?;
+        let mut query = body::prepared_query(&call.body)?;
+        if !query.id.is_empty() {
+            return Err(Failure::failed(
+                "ID must be empty when creating a new prepared query",
+            ));
+        }
+        vet(&query)?;
+        query.id = random_uuid();
+        let id = query.id.clone();
+        state.change(|catalog, now| catalog.prepared_set(now, query))?;
+        return answer(call, &json!({"ID": id}));
+    }
+    let consistency = call.consistency()?;
+    let looked = blocking::look(state, call, &Question::Prepared, |catalog| {
+        catalog.prepared()
+    });
+    let Looked { index, rows } = looked.await?;
+    let views: Vec<Value> = rows.iter().map(view).collect();
+    Ok(answer(call, &views)?.indexed(index, Some(consistency)))
+}
+
+/// `query/…`: one of them, by id; or carried out or explained, by id or name.
+pub(super) async fn one(state: &State, call: &Call) -> Result {
+    call.own_place(&state.local.datacenter)
+        .map_err(Failure::without_index)?;
+    if call.method == Method::GET {
+        if let Some(name) = call.rest.strip_suffix("/execute") {
+            return execute(state, call, name);
+        }
+        if let Some(name) = call.rest.strip_suffix("/explain") {
+            return explain(state, call, name);
+        }
+        return show(state, call).await;
+    }
+    let id = call.rest.as_str();
+    if id.len() != UUID_LENGTH {
+        return Err(Failure::failed(
+            "Prepared Query lookup failed: failed prepared query lookup: index error: UUID must be 36 characters",
+        ));
+    }
+    let unknown = || Failure::failed(format!("Cannot modify non-existent prepared query: '{id}'"));
+    if call.method == Method::DELETE {
+        state.change(|catalog, now| catalog.prepared_delete(now, id).ok_or_else(unknown))?;
+        return Ok(Answer::empty());
+    }
+    let mut query = body::prepared_query(&call.body)?;
+    query.id = id.to_owned();
+    vet(&query)?;
+    state.change(|catalog, now| {
+        if !catalog.prepared().iter().any(|other| other.id == id) {
+            return Err(unknown());
+        }
+        catalog.prepared_set(now, query).map_err(Failure::from)
+    })?;
+    Ok(Answer::empty())
+}
+
+async fn show(state: &State, call: &Call) -> Result {
+    let id = call.rest.as_str();
+    if id.len() != UUID_LENGTH {
+        let text = "failed prepared query lookup: index error: UUID must be 36 characters";
+        return Err(Failure::failed(text).with_index());
+    }
+    let consistency = call.consistency()?;
+    let looked = blocking::look(state, call, &Question::Prepared, |catalog| {
+        catalog.prepared()
+    });
+    let Looked { index, rows } = looked.await?;
+    let row = rows.iter().find(|row| row.id == id).ok_or_else(unknown)?;
+    Ok(answer(call, &[view(row)])?.indexed(index, Some(consistency)))
+}
+
+fn explain(state: &State, call: &Call, name: &str) -> Result {
+    let consistency = call.consistency()?;
+    let row = find(state, name)?;
+    let view = json!({
+        "Query": view(&row), "Index": 0, "LastContact": 0, "KnownLeader": true,
+        "ConsistencyLevel": consistency.as_str(),
+    });
+    Ok(answer(call, &view)?.indexed(1, Some(consistency)))
+}
+
+/// The query of that id or name, with a template's places filled in.
+fn find(state: &State, name: &str) -> Result<Shared<Prepared>> {
+    let row = state
+        .read()
+        .prepared_find(name)
+        .cloned()
+        .ok_or_else(unknown)?;
+    if row.template.is_empty() {
+        return Ok(row);
+    }
+    let found = expression(&row.regexp).ok();
+    let groups = found.as_ref().and_then(|found| found.captures(name));
+    let group = |n: usize| {
+        groups
+            .as_ref()
+            .and_then(|groups| groups.get(n))
+            .map_or("", |text| text.as_str())
+    };
+    let count = found.as_ref().map_or(0, Regex::captures_len);
+    let fill = |text: &str| {
+        let mut filled = text
+            .replace("${name.full}", name)
+            .replace("${name.prefix}", &row.name)
+            .replace("${name.suffix}", name.strip_prefix(&row.name).unwrap_or(""));
+        for n in 0..count {
+            filled = filled.replace(&format!("${{match({n})}}"), group(n));
+        }
+        filled
+    };
+    let mut filled = (*row).clone();
+    filled.value.service = fill(&row.service);
+    filled.value.tags = row.tags.iter().map(|tag| fill(tag)).collect();
+    if row.remove_empty_tags {
+        filled.value.tags.retain(|tag| !tag.is_empty());
+    }
+    Ok(filled.into())
+}
+
+fn execute(state: &State, call: &Call, name: &str) -> Result {
+    let consistency = call.consistency()?;
+    let limit = match call.parameter("limit") {
+        None | Some("") => 0,
+        Some(text) => text.parse::<usize>().map_err(|_| {
+            Failure::invalid(format!(
+                "Bad limit: strconv.Atoi: parsing {text:?}: invalid syntax"
+            ))
+        })?,
+    };
+    let query = find(state, name)?;
+    let mut rows = state.read().health_of(&query.service);
+    rows.retain(|row| fits(&query, row));
+    fastrand::shuffle(&mut rows);
+    let near_here = query.near == "_agent" || query.near == state.local.name;
+    if near_here {
+        rows.sort_by_key(|row| *row.node.name != *state.local.name);
+    }
+    near_first(call, &state.local.name, &mut rows, |row| &row.node.name);
+    if limit > 0 {
+        rows.truncate(limit);
+    }
+    let nodes: Vec<Value> = rows
+        .iter()
+        .filter_map(|row| serde_json::to_value(HealthView(row)).ok())
+        .map(null_tags)
+        .collect();
+    let view = json!({
+        "Service": query.service, "Nodes": nodes, "DNS": {"TTL": query.ttl}, "Datacenter": state.local.datacenter,
+        "Failovers": 0, "Index": 0, "LastContact": 0, "KnownLeader": true, "ConsistencyLevel": consistency.as_str(),
+    });
+    Ok(answer(call, &view)?
+        .status(StatusCode::OK)
+        .indexed(1, Some(consistency)))
+}
+
+/// Whether an instance is one the query is after: no check critical (or all passing), tags, metadata.
+fn fits(query: &Prepared, row: &Health) -> bool {
+    let healthy = row.checks.iter().all(|check| {
+        query.ignore_checks.iter().any(|id| **id == *check.id)
+            || check.status == Status::Passing
+            || (!query.only_passing && check.status != Status::Critical)
+    });
+    let has = |wanted: &str| {
+        row.instance
+            .tags
+            .iter()
+            .any(|tag| tag.eq_ignore_ascii_case(wanted))
+    };
+    let tagged = query.tags.iter().all(|tag| match tag.strip_prefix('!') {
+        Some(unwanted) => !has(unwanted),
+        None => has(tag),
+    });
+    let holds =
+        |meta: Option<&std::collections::BTreeMap<String, String>>, key: &str, value: &str| {
+            meta.and_then(|meta| meta.get(key))
+                .is_some_and(|found| found == value)
+        };
+    healthy
+        && tagged
+        && query
+            .node_meta
+            .iter()
+            .all(|(key, value)| holds(row.node.meta.as_ref(), key, value))
+        && query
+            .service_meta
+            .iter()
+            .all(|(key, value)| holds(row.instance.meta.as_ref(), key, value))
+        && (!query.connect || row.instance.connect.is_some())
+}
