@@ -2,7 +2,7 @@
 //!
 //! Read the modules in the order below and you have followed both flows. The control flow is `discovery` → `snapshot`
 //! → `control` → the route table; the request flow is `proxy` → `routing` → `pool` → `balancer`. They meet in one
-//! value, the [`routing::RouteTable`], which is published whole and read by every worker.
+//! value, the `RouteTable` of `routing`, which is published whole and read by every worker.
 
 pub mod admin;
 mod balancer;
