@@ -10,6 +10,8 @@ pub mod mark;
 pub mod node;
 mod plan;
 mod sources;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::path::PathBuf;
