@@ -101,12 +101,22 @@ impl Process {
         self.wait(limit)
     }
 
-    /// Ends the program and its group at once, with no chance to say goodbye (`kill -9`).
+    /// Ends the program, its group and its descendants at once, with no chance to say goodbye (`kill -9`).
     pub fn kill(&mut self) {
+        // `turno run` gives its program a group of its own, so that a terminal's Ctrl-C reaches it once.
+        let descendants = if self.status().is_none() {
+            descendants(self.id())
+        } else {
+            Vec::new()
+        };
         // The group may live on when its leader has ended.
         let _ = kill_process_group(self.pid(), Signal::KILL);
         if self.status().is_none() {
             self.ended = self.child.wait().ok();
+        }
+        for descendant in descendants {
+            // Most have ended with the group.
+            let _ = kill_process(descendant, Signal::KILL);
         }
     }
 
@@ -142,6 +152,25 @@ impl Drop for Process {
             );
         }
     }
+}
+
+/// The children of a running process, and theirs. Any of its threads may have started them.
+fn descendants(id: u32) -> Vec<Pid> {
+    let mut all = Vec::new();
+    let Ok(threads) = fs::read_dir(format!("/proc/{id}/task")) else {
+        return all;
+    };
+    for thread in threads.flatten() {
+        let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        for child in children
+            .split_whitespace()
+            .filter_map(|child| child.parse::<i32>().ok())
+        {
+            all.extend(Pid::from_raw(child));
+            all.extend(descendants(child.unsigned_abs()));
+        }
+    }
+    all
 }
 
 /// What a program that ran to its end left behind.
@@ -225,9 +254,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dropped_process_takes_its_group_along() {
-        let mut command = Command::new("sh");
-        command.args(["-c", "sleep 1000 & echo $!; wait"]);
+    fn a_dropped_process_takes_its_descendants_along() {
+        // In its group, and in another one.
+        for script in [
+            "sleep 1000 & echo $!; wait",
+            "setsid sleep 1000 & echo $!; wait",
+        ] {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            assert_takes_along(command);
+        }
+    }
+
+    fn assert_takes_along(command: Command) {
         let process = Process::start("sh", command);
         let sleeper = wait::until("the sleeper's pid", wait::SOON, || {
             process.output().trim().parse::<u32>().ok()
