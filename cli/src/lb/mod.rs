@@ -153,7 +153,7 @@ pub(crate) fn page<B>(
     pages
         .respond(request.method(), uri.path(), uri.query())
         .unwrap_or_else(|| {
-            let text = "no such page; there are /health /ready /metrics /v1/routes /v1/pools\n";
+            let text = "no such page; there are / /health /ready /metrics /v1/routes /v1/pools\n";
             daemon::http::text(http::StatusCode::NOT_FOUND, text)
         })
 }

@@ -26,11 +26,12 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// The answer to a request, or `None` if the path is none of the balancer's: `/health`, `/ready`, `/metrics`,
-    /// `/v1/routes`, `/v1/pools`.
+    /// The answer to a request, or `None` if the path is none of the balancer's: `/` (the dashboard), `/health`,
+    /// `/ready`, `/metrics`, `/v1/routes`, `/v1/pools`.
     #[must_use]
     pub fn respond(&self, method: &Method, path: &str, _query: Option<&str>) -> Option<Reply> {
         let answer: fn(&Self) -> Reply = match path {
+            "/" => |_| dashboard(),
             "/health" => |_| json(StatusCode::OK, &serde_json::json!({ "status": "passing" })),
             "/ready" => Self::ready,
             "/metrics" => Self::exposition,
@@ -148,6 +149,22 @@ impl Admin {
             .filter(|f| !f.get_metric().is_empty())
             .collect()
     }
+}
+
+/// A page for a person, which asks the views below it every second.
+fn dashboard() -> Reply {
+    let mut reply = text(StatusCode::OK, include_str!("dashboard.html"));
+    let headers = reply.headers_mut();
+    let fixed = http::HeaderValue::from_static;
+    headers.insert(
+        http::header::CONTENT_TYPE,
+        fixed("text/html; charset=utf-8"),
+    );
+    // Nothing from elsewhere, and nobody may frame it: what it shows was written by strangers.
+    let policy = "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+    headers.insert(http::header::CONTENT_SECURITY_POLICY, fixed(policy));
+    headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff"));
+    reply
 }
 
 fn gauges(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {

@@ -7,3 +7,4 @@ mod limits;
 mod messages;
 mod stopping;
 mod tunnels;
+mod views;
