@@ -75,7 +75,7 @@ fn advice(view: &UpView) -> String {
     };
     let mut lines = vec![
         format!("curl http://{}/", view.balancer),
-        format!("curl http://{}/v1/pools", view.admin),
+        format!("a browser on http://{}/", view.admin),
         format!("turno scale {service}={more}{admin}"),
         format!("turno explain {service}{registry}"),
     ];
