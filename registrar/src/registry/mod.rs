@@ -27,6 +27,7 @@ mod state;
 mod txn;
 mod view;
 mod waiters;
+mod zone;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -39,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 use self::state::State;
 use crate::catalog::LocalNode;
 use crate::check::Scripts;
+use crate::dns::{self, DnsError};
 
 /// Most bytes of a request's body. Consul takes registrations of more than half a megabyte; nothing needs this much.
 const BODY_LIMIT: usize = 4 * 1024 * 1024;
@@ -61,6 +63,8 @@ pub struct RegistryConfig {
     pub limits: Limits,
     /// Which script checks may be registered; the default is none.
     pub scripts: Scripts,
+    /// Where to answer DNS, over UDP and TCP; port 0 for any free one. The default is nowhere; Consul's port is 8600.
+    pub dns_listen: Option<SocketAddr>,
 }
 
 impl Default for RegistryConfig {
@@ -76,6 +80,7 @@ impl Default for RegistryConfig {
                 ..Limits::default()
             },
             scripts: Scripts::Off,
+            dns_listen: None,
         }
     }
 }
@@ -86,6 +91,9 @@ pub enum RegistryError {
     /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// DNS cannot be served.
+    #[error(transparent)]
+    Dns(#[from] DnsError),
     /// The listener has no address; the system said so.
     #[error("cannot tell which address the registry listens on: {0}")]
     Address(#[source] std::io::Error),
@@ -98,6 +106,7 @@ pub enum RegistryError {
 pub struct Registry {
     listener: TcpListener,
     address: SocketAddr,
+    dns: Option<dns::Server>,
     limits: Limits,
     state: Arc<State>,
 }
@@ -115,7 +124,6 @@ impl Registry {
     ///
     /// # Errors
     /// The address is taken or not this machine's, or a name is empty.
-    #[allow(clippy::unused_async)] // opening a data directory will wait
     pub async fn bind(config: RegistryConfig) -> Result<Registry, RegistryError> {
         if config.node.is_empty() {
             return Err(RegistryError::Name("node"));
@@ -125,6 +133,10 @@ impl Registry {
         }
         let listener = daemon::net::listen(config.listen)?;
         let address = listener.local_addr().map_err(RegistryError::Address)?;
+        let dns = match config.dns_listen {
+            Some(address) => Some(dns::Server::bind(address).await?),
+            None => None,
+        };
         let local = LocalNode {
             name: config.node,
             id: config.node_id.unwrap_or_else(random_uuid),
@@ -134,6 +146,7 @@ impl Registry {
         Ok(Registry {
             listener,
             address,
+            dns,
             limits: config.limits,
             state: State::new(local, config.scripts),
         })
@@ -144,11 +157,17 @@ impl Registry {
         self.address
     }
 
+    /// Where it answers DNS, with the port it got, if it does.
+    pub fn dns_addr(&self) -> Option<SocketAddr> {
+        self.dns.as_ref().map(dns::Server::local_addr)
+    }
+
     /// Serves until `shutdown`; waiting queries are then answered at once with what there is.
     pub async fn run(self, shutdown: CancellationToken) {
         let Registry {
             listener,
             address,
+            dns,
             limits,
             state,
         } = self;
@@ -158,12 +177,28 @@ impl Registry {
             move |request, _client| serve::respond(Arc::clone(&state), request, body_limit)
         };
         let serving = daemon::http::serve(listener, limits, handler, shutdown.clone());
+        let names = names(dns, Arc::clone(&state), shutdown.clone());
         let ending = async {
             shutdown.cancelled().await;
             state.stop();
         };
-        tokio::join!(serving, ending, state.keep_time());
+        tokio::join!(serving, names, ending, state.keep_time());
     }
+}
+
+/// Answers DNS, if it is served, until `shutdown`.
+async fn names(server: Option<dns::Server>, state: Arc<State>, shutdown: CancellationToken) {
+    let Some(server) = server else {
+        return;
+    };
+    let answer = move |packet: &[u8], transport| {
+        let zone = zone::Zone {
+            catalog: &state.read(),
+            local: &state.local.name,
+        };
+        dns::respond(packet, &zone, transport, &mut dns::Moment::now())
+    };
+    server.run(answer, shutdown).await;
 }
 
 /// The address other machines would use: that of the listener unless it is on loopback or on every address.

@@ -12,7 +12,7 @@ use super::select::near_first;
 use super::state::State;
 use super::view::{HealthView, null_tags};
 use super::{body, duration, random_uuid};
-use crate::catalog::{Health, Prepared, Question, Shared, Status};
+use crate::catalog::{Catalog, Health, Prepared, Question, Shared, Status};
 
 /// Most bytes a template's compiled expression may take.
 const REGEX_BYTES: usize = 1024 * 1024;
@@ -161,15 +161,15 @@ fn explain(state: &State, call: &Call, name: &str) -> Result {
     Ok(answer(call, &view)?.indexed(1, Some(consistency)))
 }
 
-/// The query of that id or name, with a template's places filled in.
 fn find(state: &State, name: &str) -> Result<Shared<Prepared>> {
-    let row = state
-        .read()
-        .prepared_find(name)
-        .cloned()
-        .ok_or_else(unknown)?;
+    filled(&state.read(), name).ok_or_else(unknown)
+}
+
+/// The query of that id or name, with a template's places filled in.
+fn filled(catalog: &Catalog, name: &str) -> Option<Shared<Prepared>> {
+    let row = catalog.prepared_find(name).cloned()?;
     if row.template.is_empty() {
-        return Ok(row);
+        return Some(row);
     }
     let found = expression(&row.regexp).ok();
     let groups = found.as_ref().and_then(|found| found.captures(name));
@@ -196,7 +196,23 @@ fn find(state: &State, name: &str) -> Result<Shared<Prepared>> {
     if row.remove_empty_tags {
         filled.value.tags.retain(|tag| !tag.is_empty());
     }
-    Ok(filled.into())
+    Some(filled.into())
+}
+
+/// The query of that id or name, and the instances it gives: shuffled, the local node's first if it wants what is near.
+pub(super) fn carry_out(
+    catalog: &Catalog,
+    local: &str,
+    name: &str,
+) -> Option<(Shared<Prepared>, Vec<Health>)> {
+    let query = filled(catalog, name)?;
+    let mut rows = catalog.health_of(&query.service);
+    rows.retain(|row| fits(&query, row));
+    fastrand::shuffle(&mut rows);
+    if query.near == "_agent" || query.near == local {
+        rows.sort_by_key(|row| *row.node.name != *local);
+    }
+    Some((query, rows))
 }
 
 fn execute(state: &State, call: &Call, name: &str) -> Result {
@@ -209,14 +225,8 @@ fn execute(state: &State, call: &Call, name: &str) -> Result {
             ))
         })?,
     };
-    let query = find(state, name)?;
-    let mut rows = state.read().health_of(&query.service);
-    rows.retain(|row| fits(&query, row));
-    fastrand::shuffle(&mut rows);
-    let near_here = query.near == "_agent" || query.near == state.local.name;
-    if near_here {
-        rows.sort_by_key(|row| *row.node.name != *state.local.name);
-    }
+    let found = carry_out(&state.read(), &state.local.name, name);
+    let (query, mut rows) = found.ok_or_else(unknown)?;
     near_first(call, &state.local.name, &mut rows, |row| &row.node.name);
     if limit > 0 {
         rows.truncate(limit);

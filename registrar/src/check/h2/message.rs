@@ -15,6 +15,7 @@ const STATUS: u64 = 1;
 
 /// What a server says of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::enum_variant_names)] // the protocol's own words
 pub(super) enum Serving {
     Unknown,
     Serving,

@@ -1,0 +1,67 @@
+//! What DNS asks of the catalog.
+//!
+//! A seam, so that answers can be tested with a few made-up rows, and so that names of prepared queries can be answered
+//! by whoever knows them.
+
+use std::net::IpAddr;
+
+use crate::catalog::{Catalog, Health, Instance, Key, Node, Shared};
+
+/// The catalog as it was at one moment.
+pub trait View {
+    /// The datacenter everything is in.
+    fn datacenter(&self) -> Key;
+
+    /// A node by its name, whatever its case.
+    fn node(&self, name: &str) -> Option<Shared<Node>>;
+
+    /// Every instance of a service, whatever its case, healthy or not.
+    fn service(&self, name: &str) -> Vec<Health>;
+
+    /// The instances that the prepared query of this name (or id) gives, in its order, and for how many seconds the answer
+    /// may be kept; `None` if there is no such query.
+    fn prepared(&self, name: &str) -> Option<(Vec<Health>, u32)> {
+        let _ = name;
+        None
+    }
+
+    /// A node with this address.
+    fn node_at(&self, address: IpAddr) -> Option<Key>;
+
+    /// The service of an instance with this address.
+    fn service_at(&self, address: IpAddr) -> Option<Key>;
+}
+
+impl View for Catalog {
+    fn datacenter(&self) -> Key {
+        Catalog::datacenter(self).clone()
+    }
+
+    fn node(&self, name: &str) -> Option<Shared<Node>> {
+        Catalog::node(self, name).map(|(node, _)| node)
+    }
+
+    fn service(&self, name: &str) -> Vec<Health> {
+        self.health_of(name)
+    }
+
+    fn node_at(&self, address: IpAddr) -> Option<Key> {
+        let nodes = self.nodes().into_iter();
+        let mut at = nodes.filter(|node| is_at(&node.address, address));
+        at.next().map(|node| node.name.clone())
+    }
+
+    /// Looks at every instance: reverse questions are rare, and the catalog has no index by address.
+    fn service_at(&self, address: IpAddr) -> Option<Key> {
+        self.nodes().iter().find_map(|node| {
+            let (_, instances) = Catalog::node(self, &node.name)?;
+            let found = |instance: &Shared<Instance>| is_at(&instance.address, address);
+            let instance = instances.into_iter().find(found)?;
+            Some(instance.name.clone())
+        })
+    }
+}
+
+fn is_at(written: &str, address: IpAddr) -> bool {
+    written.parse() == Ok(address)
+}
