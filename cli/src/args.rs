@@ -2,22 +2,28 @@
 //!
 //! Each command's own arguments stand beside the command; nothing is carried out here.
 
-use std::{fmt, process::ExitCode, str::FromStr, time::Duration};
+use std::{ffi::OsString, fmt, process::ExitCode, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 use daemon::telemetry::LogFormat;
 
 use crate::{
+    agent::AgentArgs,
+    deregister::DeregisterArgs,
     explain::ExplainArgs,
     failure::{Failure, usage_line},
     lb::LbArgs,
+    maint::MaintArgs,
+    members::MembersArgs,
     microservice::MicroserviceArgs,
     output,
+    register::RegisterArgs,
     registry::RegistryArgs,
     run::RunArgs,
     scale::ScaleArgs,
     services::ServicesArgs,
     up::UpArgs,
+    validate::ValidateArgs,
 };
 
 const AFTER_HELP: &str = "\
@@ -26,6 +32,7 @@ Examples:
   turno scale hello=5           two more replicas
   turno run --name web -- python3 -m http.server {port}
   turno lb --listen 127.0.0.1:8000 --route /=web
+  turno agent --config-dir /etc/consul.d
   turno explain web             who is in rotation, who is not, and why
 
 Environment: CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_CACERT, CONSUL_CLIENT_CERT,
@@ -66,11 +73,17 @@ pub(crate) enum Command {
     Up(UpArgs),
     Scale(ScaleArgs),
     Registry(RegistryArgs),
+    Agent(AgentArgs),
     Run(RunArgs),
     Lb(LbArgs),
     Microservice(MicroserviceArgs),
     Services(ServicesArgs),
     Explain(ExplainArgs),
+    Register(RegisterArgs),
+    Deregister(DeregisterArgs),
+    Validate(ValidateArgs),
+    Members(MembersArgs),
+    Maint(MaintArgs),
 }
 
 impl Command {
@@ -113,6 +126,45 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Options that Consul's command line writes with one dash, and what they are called here.
+const CONSUL_STYLE: [(&str, &str); 8] = [
+    ("-enable", "--enable"),
+    ("-disable", "--disable"),
+    ("-service", "--service"),
+    ("-reason", "--reason"),
+    ("-id", "--id"),
+    ("-quiet", "--quiet"),
+    ("-http-addr", "--consul"),
+    ("-token", "--token"),
+];
+
+/// The commands that Consul's command line has too.
+const CONSUL_COMMANDS: [&str; 5] = ["register", "deregister", "validate", "members", "maint"];
+
+/// The command line with the options of Consul's own commands as ours are written: `-enable` is `--enable`.
+pub(crate) fn two_dashes(line: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut line: Vec<OsString> = line.collect();
+    let command = line.get(1).and_then(|word| word.to_str());
+    if !command.is_some_and(|command| CONSUL_COMMANDS.contains(&command)) {
+        return line;
+    }
+    for word in line.iter_mut().skip(2) {
+        let Some(text) = word.to_str() else { continue };
+        if text == "--" {
+            break;
+        }
+        let (name, value) = text
+            .split_once('=')
+            .map_or((text, None), |(name, value)| (name, Some(value)));
+        if let Some((_, ours)) = CONSUL_STYLE.iter().find(|(theirs, _)| *theirs == name) {
+            *word = value
+                .map_or_else(|| (*ours).to_owned(), |value| format!("{ours}={value}"))
+                .into();
+        }
+    }
+    line
+}
+
 /// Reads a duration above zero, as `500ms`, `1s` or `1m30s`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     match consul::types::parse_duration(text) {
@@ -148,6 +200,30 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn consuls_options_may_have_one_dash() {
+        let line = |text: &str| {
+            let words = two_dashes(text.split(' ').map(OsString::from));
+            let words = words.iter().map(|word| word.to_str().expect("text"));
+            words.collect::<Vec<_>>().join(" ")
+        };
+        for (theirs, ours) in [
+            (
+                "turno maint -enable -service=web -reason x",
+                "turno maint --enable --service=web --reason x",
+            ),
+            ("turno members -http-addr=h:1", "turno members --consul=h:1"),
+            (
+                "turno maint --enable -- -service",
+                "turno maint --enable -- -service",
+            ),
+            ("turno run -- x -enable", "turno run -- x -enable"),
+            ("turno", "turno"),
+        ] {
+            assert_eq!(line(theirs), ours);
+        }
     }
 
     #[test]

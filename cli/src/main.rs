@@ -4,21 +4,27 @@
 //! The commands only join what the crates below do; no decision about traffic is made here.
 
 mod admin;
+mod agent;
 mod args;
 mod connect;
+mod deregister;
 mod explain;
 mod failure;
 mod http_client;
 mod lb;
+mod maint;
+mod members;
 mod microservice;
 mod output;
 mod presence;
 mod process;
+mod register;
 mod registry;
 mod run;
 mod scale;
 mod services;
 mod up;
+mod validate;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -34,7 +40,7 @@ use crate::{
 const LEFTOVERS: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::try_parse_from(args::two_dashes(std::env::args_os())) {
         Ok(arguments) => arguments,
         Err(error) => return args::refuse(&error),
     };
@@ -59,10 +65,16 @@ async fn carry_out(Arguments { global, command }: Arguments) -> Result<(), Failu
         Command::Up(args) => up::run(args, &global).await,
         Command::Scale(args) => scale::run(args).await,
         Command::Registry(args) => registry::run(args).await,
+        Command::Agent(args) => agent::run(args, &global).await,
         Command::Run(args) => run::run(args, &global).await,
         Command::Lb(args) => lb::run(args, &global).await,
         Command::Microservice(args) => microservice::run(args, &global).await,
         Command::Services(args) => services::run(args, &global).await,
         Command::Explain(args) => explain::run(args, &global).await,
+        Command::Register(args) => register::run(args, &global).await,
+        Command::Deregister(args) => deregister::run(args, &global).await,
+        Command::Validate(args) => validate::run(&args),
+        Command::Members(args) => members::run(args, &global).await,
+        Command::Maint(args) => maint::run(args, &global).await,
     }
 }

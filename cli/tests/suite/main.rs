@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod agent;
 mod alone;
 mod inquiry;
 mod run;

@@ -4,7 +4,7 @@ use std::{net::TcpListener, process::Stdio};
 
 use crate::harness::{Ended, command, ends};
 
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 15] = [
     "up",
     "scale",
     "registry",
@@ -14,6 +14,12 @@ const COMMANDS: [&str; 9] = [
     "microservice hello",
     "services",
     "explain",
+    "agent",
+    "register",
+    "deregister",
+    "validate",
+    "members",
+    "maint",
 ];
 
 /// One line on standard error that says all of `words`, nothing on standard output.

@@ -1,0 +1,143 @@
+//! `turno agent`: keeps registered what definition files say.
+//!
+//! It joins arguments and signals with the registrar's agent, and prints when all is registered for the first time.
+
+use std::{fs, net::IpAddr, path::PathBuf, time::Duration};
+
+use clap::Args;
+use registrar::agent::{Agent, AgentConfig, NodeConfig, Overview, node};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    args::{Global, duration},
+    connect,
+    failure::Failure,
+    output,
+};
+
+const AFTER_HELP: &str = "\
+Examples:
+  turno agent --config-dir /etc/consul.d
+  turno agent --config-file web.hcl --config-file db.json --consul http://127.0.0.1:8500
+  turno agent --config-dir services --node vm-7 --node-address 10.0.0.7 --consul http://consul:8500
+  turno agent --reap --consul http://consul:8500
+  turno validate /etc/consul.d               say what is wrong with files, and change nothing
+
+Files are Consul's service and check definitions, .json or .hcl. What is added, changed or removed takes
+effect at once; a file with a mistake is named, and what it said before stays. SIGHUP reads all again.
+
+With --node no agent is needed: the checks run here, and the results go to the catalog of a Consul far
+away. When this host dies, another `turno agent --node` or `turno agent --reap` takes its instances out
+within the --ttl; Consul by itself would keep them for ever. See docs/agent.md.";
+
+/// Keeps registered what definition files say
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct AgentArgs {
+    /// A folder whose .json and .hcl files are read; may be given more than once
+    #[arg(long, value_name = "DIR")]
+    config_dir: Vec<PathBuf>,
+    /// A file to read; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    config_file: Vec<PathBuf>,
+    /// By which this agent knows what it registered, also after a restart [default: the first DIR or FILE]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Leave everything registered at the end, for the next start to take over
+    #[arg(long, conflicts_with = "node")]
+    keep: bool,
+    /// Without a Consul agent: run the checks here and write to the catalog as this node
+    #[arg(long, value_name = "NAME", requires = "node_address")]
+    node: Option<String>,
+    /// The node's address, for instances that have none of their own
+    #[arg(long, value_name = "ADDR", requires = "node")]
+    node_address: Option<IpAddr>,
+    /// When this host falls silent, its node is gone after so long at most
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration, requires = "node")]
+    ttl: Duration,
+    /// Take nodes out of the catalog whose `turno agent --node` has fallen silent
+    #[arg(long)]
+    reap: bool,
+}
+
+/// Keeps everything registered until a signal stops it.
+pub(crate) async fn run(args: AgentArgs, global: &Global) -> Result<(), Failure> {
+    if args.config_dir.is_empty() && args.config_file.is_empty() && !args.reap {
+        return Err(Failure::usage(
+            "nothing to register: give --config-dir DIR or --config-file FILE (or --reap)",
+        ));
+    }
+    let client = connect::client(global)?;
+    let shutdown = daemon::shutdown::on_signal();
+    let mut hangup = signal(SignalKind::hangup())?;
+    let agent = Agent::open(client.clone(), config(args)?)?;
+    let overview = agent.overview();
+    let (reload, reloads) = mpsc::channel(1);
+    let forward = async move {
+        while hangup.recv().await.is_some() {
+            // Full means that a reload is due anyway.
+            let _ = reload.try_send(());
+        }
+    };
+    output::line(&format!("agent for {}", client.address()))?;
+    let stopped = shutdown.clone();
+    tokio::select! {
+        () = agent.run(shutdown, reloads) => Ok(()),
+        () = forward => Ok(()),
+        failed = announce(overview, stopped) => failed,
+    }
+}
+
+fn config(args: AgentArgs) -> Result<AgentConfig, Failure> {
+    let first = args.config_dir.first().or(args.config_file.first());
+    let name = match (args.name, first) {
+        (Some(name), _) => name,
+        // The same in every life, whatever the working directory is.
+        (None, Some(path)) => fs::canonicalize(path)
+            .map_err(|error| Failure::of(format_args!("cannot read {}", path.display()), &error))?
+            .display()
+            .to_string(),
+        (None, None) => "turno".to_owned(),
+    };
+    let node = args.node.zip(args.node_address);
+    Ok(AgentConfig {
+        files: args.config_file,
+        folders: args.config_dir,
+        name,
+        keep: args.keep,
+        node: node.map(|(name, address)| NodeConfig {
+            name,
+            address: address.to_string(),
+            ttl: args.ttl,
+            machine: node::machine(),
+        }),
+        reap: args.reap,
+    })
+}
+
+/// Says once that everything is registered. Ends only when that cannot be said.
+async fn announce(
+    mut overview: watch::Receiver<Overview>,
+    stopped: CancellationToken,
+) -> Result<(), Failure> {
+    let settled = overview
+        .wait_for(|overview| overview.settled)
+        .await
+        .map(|now| now.clone());
+    if let (Ok(now), false) = (settled, stopped.is_cancelled()) {
+        let problems = match now.problems.len() {
+            0 => String::new(),
+            n => format!(", {n} problems in files (see the log)"),
+        };
+        let (instances, checks) = (now.instances, now.checks);
+        output::line(&format!(
+            "registered: {instances} instances, {checks} checks of their own{problems}"
+        ))?;
+        output::line("turno: ready")?;
+    }
+    std::future::pending().await
+}
