@@ -111,6 +111,7 @@ impl Balancer {
         let admin = Admin {
             metrics,
             table: published,
+            snapshots: discovery.snapshots(),
             freshness: discovery.freshness(),
         };
         Ok(Self {

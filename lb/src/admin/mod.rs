@@ -16,12 +16,14 @@ use tokio::sync::watch;
 use crate::discovery::Freshness;
 use crate::observe::Metrics;
 use crate::routing::RouteTable;
+use crate::snapshot::Snapshot;
 
 /// Answers questions about one running balancer. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Admin {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) table: watch::Receiver<Arc<RouteTable>>,
+    pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(crate) freshness: Arc<Freshness>,
 }
 
@@ -36,7 +38,12 @@ impl Admin {
             "/ready" => Self::ready,
             "/metrics" => Self::exposition,
             "/v1/routes" => |admin| json(StatusCode::OK, &views::routes(&admin.table.borrow())),
-            "/v1/pools" => |admin| json(StatusCode::OK, &views::pools(&admin.table.borrow())),
+            "/v1/pools" => |admin| {
+                json(
+                    StatusCode::OK,
+                    &views::pools(&admin.table.borrow(), &admin.snapshots.borrow()),
+                )
+            },
             _ => return None,
         };
         if method != Method::GET && method != Method::HEAD {
@@ -77,8 +84,19 @@ impl Admin {
         let instance = ["service", "node", "instance", "address"];
         let in_flight = gauges("turno_upstream_in_flight", "Requests in flight", &instance);
         let weights = gauges("turno_upstream_weight", "Weight in rotation", &instance);
+        let states = gauges(
+            "turno_upstreams",
+            "Registered instances, by state",
+            &["service", "state"],
+        );
         let table = self.table.borrow().clone();
+        let snapshot = self.snapshots.borrow().clone();
         for pool in views::distinct_pools(&table) {
+            for (state, count) in views::states(&pool, &snapshot) {
+                states
+                    .with_label_values(&[&*pool.service, state])
+                    .set(i64::try_from(count).unwrap_or(i64::MAX));
+            }
             for (upstream, weight) in pool.members() {
                 let address = upstream.address().to_string();
                 let labels = [
@@ -141,8 +159,9 @@ impl Admin {
                 .with_label_values(&labels)
                 .inc_by(source.failures_total);
         }
-        let collectors: [&dyn Collector; 7] =
-            [&in_flight, &weights, &age, &index, &held, &up, &failures];
+        let collectors: [&dyn Collector; 8] = [
+            &in_flight, &weights, &states, &age, &index, &held, &up, &failures,
+        ];
         collectors
             .iter()
             .flat_map(|collector| collector.collect())

@@ -1,6 +1,6 @@
 //! What admin shows, as values that become JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::discovery::Source;
 use crate::pool::Pool;
 use crate::routing::RouteTable;
+use crate::snapshot::{Endpoint, EndpointId, Service, Snapshot};
 
 /// One route.
 #[derive(Debug, Serialize)]
@@ -27,6 +28,16 @@ pub(super) struct PoolView {
     service: String,
     policy: &'static str,
     upstreams: Vec<UpstreamView>,
+    /// Who is registered and gets no request.
+    out: Vec<OutView>,
+}
+
+/// One instance without requests.
+#[derive(Debug, Serialize)]
+struct OutView {
+    node: String,
+    instance: String,
+    reason: String,
 }
 
 /// One upstream.
@@ -76,7 +87,7 @@ pub(super) fn routes(table: &RouteTable) -> Vec<RouteView> {
     routes
 }
 
-pub(super) fn pools(table: &RouteTable) -> Vec<PoolView> {
+pub(super) fn pools(table: &RouteTable, snapshot: &Snapshot) -> Vec<PoolView> {
     let view = |pool: &Arc<Pool>| PoolView {
         service: pool.service.to_string(),
         policy: pool.policy.name(),
@@ -92,8 +103,56 @@ pub(super) fn pools(table: &RouteTable) -> Vec<PoolView> {
                 connect_failures: upstream.metrics().connect_failures.get(),
             })
             .collect(),
+        out: out(pool, snapshot),
     };
     distinct_pools(table).iter().map(view).collect()
+}
+
+/// Who of a pool's service gets no request, and why.
+fn out(pool: &Pool, snapshot: &Snapshot) -> Vec<OutView> {
+    let Some(service) = snapshot.services.get(&pool.service) else {
+        return Vec::new();
+    };
+    let view = |id: &EndpointId, reason: &str| OutView {
+        node: id.node.to_string(),
+        instance: id.instance.to_string(),
+        reason: reason.to_owned(),
+    };
+    let excluded = service
+        .excluded
+        .iter()
+        .map(|excluded| view(&excluded.id, &excluded.reason));
+    excluded
+        .chain(left_out(pool, service).map(|endpoint| view(&endpoint.id, "cannot be reached")))
+        .collect()
+}
+
+/// The endpoints that the registry lists and that are left out because they cannot be reached.
+fn left_out<'a>(pool: &Pool, service: &'a Service) -> impl Iterator<Item = &'a Endpoint> {
+    let picked: HashSet<EndpointId> = pool
+        .members()
+        .map(|(upstream, _)| upstream.id().clone())
+        .collect();
+    service
+        .endpoints
+        .iter()
+        .filter(move |endpoint| !picked.contains(&endpoint.id))
+}
+
+/// How many instances of a pool's service are in which state.
+pub(super) fn states(pool: &Pool, snapshot: &Snapshot) -> [(&'static str, usize); 3] {
+    let service = snapshot.services.get(&pool.service);
+    [
+        ("in_rotation", pool.members().count()),
+        (
+            "unreachable",
+            service.map_or(0, |service| left_out(pool, service).count()),
+        ),
+        (
+            "excluded",
+            service.map_or(0, |service| service.excluded.len()),
+        ),
+    ]
 }
 
 /// Each pool once, though several routes may lead to it, by service and policy.

@@ -43,6 +43,8 @@ async fn pools_routes_and_metrics_tell_what_happened() {
         ),
         r#"turno_request_duration_seconds_count{service="web"} 3"#.to_owned(),
         r#"turno_failures_total{reason="bad_request"} 1"#.to_owned(),
+        r#"turno_upstreams{service="web",state="in_rotation"} 1"#.to_owned(),
+        r#"turno_upstreams{service="web",state="unreachable"} 0"#.to_owned(),
         "turno_client_connections 0".to_owned(),
     ] {
         crate::harness::eventually(&line, || proxy.metrics().lines().any(|l| l == line)).await;
