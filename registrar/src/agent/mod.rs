@@ -79,6 +79,9 @@ pub enum AgentError {
         "the agent's name has 1 to {NAME_LIMIT} characters, none of them a control character or a bracket: {0:?}"
     )]
     Name(String),
+    /// A file whose name does not say how it is written.
+    #[error("{}: a definition file is named .json or .hcl", .0.display())]
+    Extension(PathBuf),
     /// The node cannot be used.
     #[error(transparent)]
     Node(#[from] node::NodeError),

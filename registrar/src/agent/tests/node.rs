@@ -1,0 +1,203 @@
+//! The way without an agent: checks run here, a host that is cut off leaves and comes back.
+
+use std::path::Path;
+use std::time::Duration;
+
+use consul::{Client, Query};
+use tokio::time::Instant;
+
+use super::backend::{self, Backend, Line, eventually};
+use super::{AgentConfig, config, start, write};
+use crate::agent::NodeConfig;
+use crate::agent::node::TTL_MIN;
+
+fn node(folder: &Path, name: &str) -> AgentConfig {
+    AgentConfig {
+        node: Some(NodeConfig {
+            name: name.to_owned(),
+            address: "127.0.0.1".to_owned(),
+            ttl: TTL_MIN,
+            machine: name.to_owned(),
+        }),
+        ..config(folder, name)
+    }
+}
+
+/// The instances of `web` that pass, as anybody sees them.
+async fn passing(client: &Client) -> Vec<String> {
+    let query = Query {
+        passing: true,
+        ..Query::default()
+    };
+    let entries = client
+        .health_service("web", &query)
+        .await
+        .expect("listed")
+        .value;
+    entries
+        .iter()
+        .map(|entry| format!("{}@{}", entry.service.id, entry.node.node))
+        .collect()
+}
+
+fn web(folder: &Path, port: u16) {
+    let text = format!(
+        "service {{ name = \"web\" port = {port} check {{ tcp = \"127.0.0.1:{port}\" interval = \"1s\" }} }}"
+    );
+    write(folder, "web.hcl", &text);
+}
+
+#[tokio::test]
+async fn without_an_agent_the_checks_run_here() {
+    for backend in Backend::all().await {
+        let client = backend.client();
+        let folder = tempfile::tempdir().expect("a folder");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a free port");
+        web(
+            folder.path(),
+            listener.local_addr().expect("it is bound").port(),
+        );
+        let mut running = start(client.clone(), node(folder.path(), "vm-1"));
+        running.settled().await;
+        eventually("it to pass", async || {
+            passing(&client).await == ["web@vm-1"]
+        })
+        .await;
+
+        write(
+            folder.path(),
+            "more.hcl",
+            "service { name = \"told\" check { ttl = \"9s\" } }",
+        );
+        eventually("a refusal", async || {
+            running.overview.borrow().refused.len() == 1
+        })
+        .await;
+        let refused = running.overview.borrow().refused[0].clone();
+        assert!(
+            refused.starts_with("told: the check \"service:told\" needs an agent"),
+            "{refused}"
+        );
+
+        drop(listener);
+        eventually("it to fail", async || passing(&client).await.is_empty()).await;
+        let mut second = start(
+            client.clone(),
+            AgentConfig {
+                node: Some(NodeConfig {
+                    machine: "another".to_owned(),
+                    ..node(folder.path(), "vm-1").node.expect("a node")
+                }),
+                ..node(folder.path(), "second")
+            },
+        );
+        let away = second
+            .overview
+            .wait_for(|overview| overview.away.is_some())
+            .await
+            .expect("it lives")
+            .away
+            .clone();
+        assert!(
+            away.clone()
+                .expect("a reason")
+                .contains("is kept by the agent \"vm-1\""),
+            "{away:?}"
+        );
+        second.stop().await;
+        assert!(
+            client.catalog_node("vm-1").await.expect("asked").is_some(),
+            "the second took nothing away"
+        );
+
+        let mut foreign = start(client.clone(), node(folder.path(), "here"));
+        let away = foreign
+            .overview
+            .wait_for(|overview| overview.away.is_some())
+            .await
+            .expect("it lives")
+            .away
+            .clone();
+        assert!(
+            away.clone()
+                .expect("a reason")
+                .contains("no turno agent wrote it"),
+            "{away:?}"
+        );
+        foreign.stop().await;
+
+        running.stop().await;
+        assert!(
+            client.catalog_node("vm-1").await.expect("asked").is_none(),
+            "{}",
+            backend.name
+        );
+        assert!(
+            client
+                .kv_get("turno/agent/vm-1")
+                .await
+                .expect("asked")
+                .is_none(),
+            "{}",
+            backend.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_is_cut_off_leaves_within_its_ttl_and_comes_back() {
+    let run = async |backend: Backend| {
+        let client = backend.client();
+        let folder = tempfile::tempdir().expect("a folder");
+        let empty = tempfile::tempdir().expect("a folder");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a free port");
+        web(
+            folder.path(),
+            listener.local_addr().expect("it is bound").port(),
+        );
+        let line = Line::to(backend.address).await;
+        let mut running = start(backend::client(line.address), node(folder.path(), "vm-1"));
+        let peer = start(
+            client.clone(),
+            AgentConfig {
+                reap: true,
+                ..config(empty.path(), "peer")
+            },
+        );
+        running.settled().await;
+        eventually("it to pass", async || {
+            passing(&client).await == ["web@vm-1"]
+        })
+        .await;
+
+        line.cut();
+        let cut = Instant::now();
+        eventually("it to leave", async || passing(&client).await.is_empty()).await;
+        let gone = cut.elapsed();
+        assert!(client.catalog_node("vm-1").await.expect("asked").is_none());
+        // Two seconds for a busy machine.
+        assert!(
+            gone < TTL_MIN + Duration::from_secs(2),
+            "{}: {gone:?}",
+            backend.name
+        );
+
+        line.mend();
+        eventually("it to come back", async || {
+            passing(&client).await == ["web@vm-1"]
+        })
+        .await;
+        let mended = cut.elapsed() - gone;
+        println!(
+            "{}: gone after {gone:?}, back after {mended:?}",
+            backend.name
+        );
+        running.stop().await;
+        peer.stop().await;
+    };
+    futures_util::future::join_all(Backend::all().await.into_iter().map(run)).await;
+}
