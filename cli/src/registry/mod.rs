@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 
 use clap::Args;
+use registrar::check::Scripts;
 use registrar::registry::{Registry, RegistryConfig};
 use tracing::warn;
 
@@ -15,6 +16,7 @@ Examples:
   turno registry
   turno registry --listen 127.0.0.1:8501 --node vm-1 --datacenter dc2
   CONSUL_HTTP_ADDR=127.0.0.1:8501 turno services
+  turno registry --dns-listen 127.0.0.1:8600   then: dig @127.0.0.1 -p 8600 web.service.consul SRV
 
 It keeps everything in memory and has no access control: whoever reaches it may change it.";
 
@@ -31,14 +33,32 @@ pub(crate) struct RegistryArgs {
     /// The datacenter it says it is
     #[arg(long, value_name = "NAME", default_value = "dc1")]
     datacenter: String,
+    /// Answer Consul's DNS names (web.service.consul) here, over UDP and TCP; Consul's port is 8600 [default: no DNS]
+    #[arg(long, value_name = "ADDR")]
+    dns_listen: Option<SocketAddr>,
+    /// Run script checks, whoever registers them: everybody who reaches the registry may then run programs here
+    #[arg(long)]
+    enable_script_checks: bool,
+    /// Run script checks that are defined on this machine, but none that come over the network
+    #[arg(long)]
+    enable_local_script_checks: bool,
 }
 
 /// Serves until a signal stops it.
 pub(crate) async fn run(args: RegistryArgs) -> Result<(), Failure> {
     let shutdown = daemon::shutdown::on_signal();
-    let registry = Registry::bind(config(args.listen, args.node, args.datacenter)).await?;
+    let scripts = scripts(&args);
+    let registry = Registry::bind(RegistryConfig {
+        dns_listen: args.dns_listen,
+        scripts,
+        ..config(args.listen, args.node, args.datacenter)
+    })
+    .await?;
     let address = registry.local_addr();
     output::line(&format!("registry listening on http://{address}"))?;
+    if let Some(address) = registry.dns_addr() {
+        output::line(&format!("dns listening on {address}"))?;
+    }
     output::line(&format!(
         "try:  curl http://{}/v1/catalog/services",
         connect::reachable(address)
@@ -46,6 +66,24 @@ pub(crate) async fn run(args: RegistryArgs) -> Result<(), Failure> {
     output::line("turno: ready")?;
     registry.run(shutdown).await;
     Ok(())
+}
+
+/// Which script checks may run, with a loud word when everybody may send some.
+fn scripts(args: &RegistryArgs) -> Scripts {
+    if args.enable_script_checks {
+        if !args.listen.ip().is_loopback() {
+            warn!(
+                listen = %args.listen,
+                "script checks are enabled and the registry is NOT on loopback: everybody who reaches it may run \
+                 programs on this machine"
+            );
+        }
+        Scripts::All
+    } else if args.enable_local_script_checks {
+        Scripts::Local
+    } else {
+        Scripts::Off
+    }
 }
 
 /// The registry's configuration, with a loud word when it is open to strangers.

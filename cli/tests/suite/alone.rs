@@ -74,6 +74,60 @@ fn a_second_signal_stops_at_once() {
 }
 
 #[test]
+fn the_registry_answers_dns() {
+    let mut registry = Turno::start("registry --listen 127.0.0.1:0 --dns-listen 127.0.0.1:0");
+    let dns: std::net::SocketAddr = registry.line("where DNS is", |line| {
+        line.strip_prefix("dns listening on ")?.parse().ok()
+    });
+    // consul.service.consul, type A, class IN, asked with recursion.
+    let mut packet = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in ["consul", "service", "consul"] {
+        packet.push(label.len() as u8);
+        packet.extend_from_slice(label.as_bytes());
+    }
+    packet.extend_from_slice(&[0, 0, 1, 0, 1]);
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let limit = std::time::Duration::from_secs(20);
+    socket
+        .set_read_timeout(Some(limit))
+        .expect("a timeout can be set");
+    socket.send_to(&packet, dns).expect("it is sent");
+    let mut answer = [0; 512];
+    let length = socket.recv(&mut answer).expect("an answer");
+    // The question again, one answer, and the registry's own address at the end.
+    assert_eq!(answer[..2], packet[..2]);
+    assert_eq!(answer[3] & 0xf, 0, "no error");
+    assert_eq!(answer[7], 1, "one answer");
+    assert_eq!(answer[length - 4..length], [127, 0, 0, 1]);
+    assert_eq!(registry.stop().code(), Some(0), "{}", registry.stderr());
+}
+
+#[test]
+fn the_registry_runs_scripts_only_if_told_to() {
+    let body = r#"{"Name":"s","Check":{"Args":["true"],"Interval":"1s"}}"#;
+    let register = |flags: &str| {
+        let mut registry = Turno::start(&format!("registry --listen 127.0.0.1:0 {flags}"));
+        let address = registry.address("registry listening");
+        let mut http = Http::open(address).expect("it listens");
+        // The body follows the head; what comes after it is no part of the request.
+        let rest = format!("content-length: {}\r\n\r\n{body}", body.len());
+        let put = "PUT /v1/agent/service/register";
+        let (status, _) = http.ask(put, &rest).expect("it answers");
+        let passes = || {
+            let (_, checks) = get(address, "/v1/health/checks/s").ok()?;
+            checks.contains("passing").then_some(())
+        };
+        if status == 200 {
+            until("the script to pass", passes);
+        }
+        status
+    };
+    assert_eq!(register(""), 500);
+    assert_eq!(register("--enable-local-script-checks"), 500);
+    assert_eq!(register("--enable-script-checks"), 200);
+}
+
+#[test]
 fn the_registry_speaks_consul() {
     let mut registry = Registry::start();
     registry
