@@ -60,6 +60,7 @@ pub(super) async fn run(client: &mut Client, request: &Request) -> After {
         .observe(request.started.elapsed().as_secs_f64());
     let (status, after) = match result {
         Ok(received) if received.keep_alive => (received.status, After::KeepAlive),
+        Ok(received) if received.early => (received.status, After::Linger),
         Ok(received) => (received.status, After::Close),
         Err(Failed::Broken) => {
             reset_on_close(&client.stream);

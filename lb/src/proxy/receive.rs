@@ -32,7 +32,9 @@ pub(super) struct Received {
     pub(super) status: u16,
     /// Whether the client's connection can serve another request.
     pub(super) keep_alive: bool,
-    /// Whether the upstream's can.
+    /// Whether the answer came before the request was fully read: the client may still be sending.
+    pub(super) early: bool,
+    /// Whether the upstream's connection can serve another request.
     pub(super) reusable: bool,
     /// The protocol was switched; what of the new one has been read already.
     pub(super) switched: Option<Vec<u8>>,
@@ -90,6 +92,7 @@ impl Receive<'_> {
             return Ok(Received {
                 status: begun.status,
                 keep_alive: false,
+                early: false,
                 reusable: false,
                 switched,
             });
@@ -111,6 +114,7 @@ impl Receive<'_> {
         Ok(Received {
             status: begun.status,
             keep_alive: !begun.close && sent,
+            early: !sent,
             reusable: begun.reusable && sent && begun.input.is_empty(),
             switched: None,
         })

@@ -251,6 +251,30 @@ async fn an_early_answer_is_relayed_and_neither_connection_serves_again() {
 }
 
 #[tokio::test]
+async fn an_early_answer_is_not_lost_to_a_client_that_goes_on_sending() {
+    let origin = Origin::start(|mut served| async move {
+        served.request().await;
+        served
+            .send("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+            .await;
+    })
+    .await;
+    let proxy = Proxy::to(&[&origin]).await;
+    for _ in 0..20 {
+        let mut client = proxy.connect().await;
+        client
+            .send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+            .await;
+        for _ in 0..10 {
+            // The proxy may have ended its side, and still takes what comes.
+            client.send(&[b'x'; 8_000]).await;
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(client.answer().await.expect("the early answer").status, 413);
+    }
+}
+
+#[tokio::test]
 async fn an_answer_may_begin_before_the_request_has_ended() {
     let origin = Origin::start(|mut served| async move {
         served.request().await;
