@@ -2,13 +2,21 @@
 //!
 //! It joins arguments and signals with the registrar's agent, and prints when all is registered for the first time.
 
-use std::{fs, net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::Args;
+use consul::{Client, Config};
 use registrar::agent::{Agent, AgentConfig, NodeConfig, Overview, node};
+use registrar::registry::Registry;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
+    task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +32,7 @@ Examples:
   turno agent --config-dir /etc/consul.d
   turno agent --config-file web.hcl --config-file db.json --consul http://127.0.0.1:8500
   turno agent --config-dir services --node vm-7 --node-address 10.0.0.7 --consul http://consul:8500
+  turno agent --config-dir services --registry-listen 127.0.0.1:8500
   turno agent --reap --consul http://consul:8500
   turno validate /etc/consul.d               say what is wrong with files, and change nothing
 
@@ -50,6 +59,9 @@ pub(crate) struct AgentArgs {
     /// Leave everything registered at the end, for the next start to take over
     #[arg(long, conflicts_with = "node")]
     keep: bool,
+    /// Without any Consul: be the registry too, and listen here
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["node", "keep", "consul"])]
+    registry_listen: Option<SocketAddr>,
     /// Without a Consul agent: run the checks here and write to the catalog as this node
     #[arg(long, value_name = "NAME", requires = "node_address")]
     node: Option<String>,
@@ -71,7 +83,14 @@ pub(crate) async fn run(args: AgentArgs, global: &Global) -> Result<(), Failure>
             "nothing to register: give --config-dir DIR or --config-file FILE (or --reap)",
         ));
     }
-    let client = connect::client(global)?;
+    let registry = match args.registry_listen {
+        Some(listen) => Some(Embedded::start(listen).await?),
+        None => None,
+    };
+    let client = match &registry {
+        Some(embedded) => embedded.client()?,
+        None => connect::client(global)?,
+    };
     let shutdown = daemon::shutdown::on_signal();
     let mut hangup = signal(SignalKind::hangup())?;
     let agent = Agent::open(client.clone(), config(args)?)?;
@@ -85,10 +104,49 @@ pub(crate) async fn run(args: AgentArgs, global: &Global) -> Result<(), Failure>
     };
     output::line(&format!("agent for {}", client.address()))?;
     let stopped = shutdown.clone();
-    tokio::select! {
+    let ended = tokio::select! {
         () = agent.run(shutdown, reloads) => Ok(()),
         () = forward => Ok(()),
         failed = announce(overview, stopped) => failed,
+    };
+    // The agent has taken its instances out of it by now.
+    if let Some(embedded) = registry {
+        embedded.stop().await;
+    }
+    ended
+}
+
+/// The registry in this process, for a machine without Consul.
+struct Embedded {
+    address: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Embedded {
+    async fn start(listen: SocketAddr) -> Result<Self, Failure> {
+        let registry =
+            Registry::bind(crate::registry::config(listen, None, "dc1".to_owned())).await?;
+        let address = registry.local_addr();
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(registry.run(stop.clone()));
+        output::line(&format!("registry listening on http://{address}"))?;
+        Ok(Self {
+            address,
+            stop,
+            task,
+        })
+    }
+
+    fn client(&self) -> Result<Client, Failure> {
+        let address = connect::reachable(self.address);
+        Ok(Client::new(Config::new(format!("http://{address}")))?)
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        // A panic in it has been reported where it happened.
+        let _ = self.task.await;
     }
 }
 

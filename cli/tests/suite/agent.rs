@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use rustix::process::Signal;
 
-use crate::harness::{Ended, Registry, Turno, ends, until};
+use crate::harness::{Ended, Registry, Turno, ends, json, until};
 
 fn write(folder: &Path, name: &str, text: &str) -> String {
     let path = folder.join(name);
@@ -215,6 +215,28 @@ fn an_agent_that_is_killed_leaves_what_the_next_one_takes_over() {
     });
     assert_eq!(ids(&registry), ["b"]);
     assert!(next.stop().success());
+}
+
+#[test]
+fn an_agent_can_be_the_registry_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(
+        folder.path(),
+        "web.hcl",
+        "service { name = \"web\" port = 7 }",
+    );
+    let line = format!(
+        "agent --config-dir {} --registry-listen 127.0.0.1:0",
+        folder.path().display()
+    );
+    let mut agent = Turno::start(&line);
+    let address = agent.address("registry listening on");
+    agent.line("turno: ready", |line| {
+        (line == "turno: ready").then_some(())
+    });
+    let services = json(address, "/v1/agent/services");
+    assert_eq!(services["web"]["Port"], 7);
+    assert!(agent.stop().success());
 }
 
 #[test]

@@ -143,6 +143,15 @@ pub struct CheckDefinition {
     /// HTTP/2 check: `host:port` to ping; Consul 1.10 and newer.
     #[serde(rename = "H2PING", skip_serializing_if = "Option::is_none")]
     pub h2ping: Option<String>,
+    /// HTTP/2 check: over TLS, which it is unless this says no.
+    #[serde(rename = "H2PingUseTLS", skip_serializing_if = "Option::is_none")]
+    pub h2ping_use_tls: Option<bool>,
+    /// TCP check: with a TLS handshake; Consul 1.14 and newer.
+    #[serde(rename = "TCPUseTLS", skip_serializing_if = "is_false")]
+    pub tcp_use_tls: bool,
+    /// ZeroMQ check: `host:port` to greet; only the embedded registry and turno's agents know it.
+    #[serde(rename = "ZMTP", skip_serializing_if = "Option::is_none")]
+    pub zmtp: Option<String>,
     /// The name of a service of the operating system that must run; Consul 1.15 and newer.
     #[serde(rename = "OSService", skip_serializing_if = "Option::is_none")]
     pub os_service: Option<String>,
@@ -252,6 +261,9 @@ impl<'de> Deserialize<'de> for CheckDefinition {
             tcp: fields.take_text("tcp")?,
             udp: fields.take_text("udp")?,
             h2ping: fields.take_text("h2ping")?,
+            h2ping_use_tls: fields.take("h2pingusetls")?,
+            tcp_use_tls: fields.take("tcpusetls")?,
+            zmtp: fields.take_text("zmtp")?,
             os_service: fields.take_text("osservice")?,
             tls_server_name: fields.take_text("tlsservername")?,
             disable_redirects: fields.take("disableredirects")?,

@@ -18,7 +18,7 @@ pub(super) enum Place {
     Alone,
 }
 
-const KEYS: [&str; 33] = [
+const KEYS: [&str; 36] = [
     "id",
     "check_id",
     "name",
@@ -33,10 +33,13 @@ const KEYS: [&str; 33] = [
     "method",
     "body",
     "tcp",
+    "tcp_use_tls",
     "udp",
     "grpc",
     "grpc_use_tls",
     "h2ping",
+    "h2ping_use_tls",
+    "zmtp",
     "os_service",
     "docker_container_id",
     "shell",
@@ -56,7 +59,7 @@ const KEYS: [&str; 33] = [
 
 /// What decides the kind of a check, for a message.
 const KINDS: &str =
-    "http, tcp, udp, grpc, h2ping, args, os_service, ttl, alias_service, alias_node";
+    "http, tcp, udp, grpc, h2ping, zmtp, args, os_service, ttl, alias_service, alias_node";
 
 /// Reads one check; `None` when something is wrong with it.
 pub(super) fn read(
@@ -127,6 +130,7 @@ fn target(fields: &mut Fields, check: &mut CheckDefinition, sink: &mut Sink<'_>)
     check.udp = text("udp");
     check.grpc = text("grpc");
     check.h2ping = text("h2ping");
+    check.zmtp = text("zmtp");
     check.os_service = text("os_service");
     check.method = text("method");
     check.body = text("body");
@@ -139,6 +143,8 @@ fn target(fields: &mut Fields, check: &mut CheckDefinition, sink: &mut Sink<'_>)
     check.tls_skip_verify = fields.flag("tls_skip_verify", sink);
     check.disable_redirects = fields.flag("disable_redirects", sink);
     check.grpc_use_tls = fields.flag("grpc_use_tls", sink);
+    check.tcp_use_tls = fields.flag("tcp_use_tls", sink);
+    check.h2ping_use_tls = fields.choice("h2ping_use_tls", sink);
     let args = fields.texts("args", sink);
     let other = fields.texts("script_args", sink);
     check.args = if args.is_empty() { other } else { args };
@@ -194,6 +200,7 @@ fn one_kind(fields: &Fields, check: &CheckDefinition, before: usize, sink: &mut 
         ("udp", check.udp.is_some()),
         ("grpc", check.grpc.is_some()),
         ("h2ping", check.h2ping.is_some()),
+        ("zmtp", check.zmtp.is_some()),
         ("os_service", check.os_service.is_some()),
         ("args", !check.args.is_empty()),
         ("ttl", check.ttl.is_some()),

@@ -181,14 +181,17 @@ impl Fields {
 
     /// Yes or no; absent is no.
     pub(super) fn flag(&mut self, name: &str, sink: &mut Sink<'_>) -> bool {
-        let Some(node) = self.take(name, sink) else {
-            return false;
-        };
+        self.choice(name, sink).unwrap_or(false)
+    }
+
+    /// Yes or no, where absent is neither.
+    pub(super) fn choice(&mut self, name: &str, sink: &mut Sink<'_>) -> Option<bool> {
+        let node = self.take(name, sink)?;
         if let Value::Bool(value) = node.value {
-            return value;
+            return Some(value);
         }
         self.mismatch(sink, name, &node, "true or false");
-        false
+        None
     }
 
     /// A list of texts; absent is empty.

@@ -63,7 +63,7 @@ fn kind(id: &str, check: &CheckDefinition) -> Result<CheckKind, String> {
             tcp: Some(address), ..
         } => CheckKind::Tcp {
             address: address.clone(),
-            tls: None,
+            tls: check.tcp_use_tls.then(tls),
         },
         CheckDefinition {
             udp: Some(address), ..
@@ -81,7 +81,13 @@ fn kind(id: &str, check: &CheckDefinition) -> Result<CheckKind, String> {
             ..
         } => CheckKind::H2Ping {
             address: address.clone(),
-            tls: Some(tls()),
+            tls: check.h2ping_use_tls.unwrap_or(true).then(tls),
+        },
+        CheckDefinition {
+            zmtp: Some(address),
+            ..
+        } => CheckKind::Zmtp {
+            address: address.clone(),
         },
         CheckDefinition {
             os_service: Some(name),
@@ -89,7 +95,7 @@ fn kind(id: &str, check: &CheckDefinition) -> Result<CheckKind, String> {
         } => CheckKind::OsService { name: name.clone() },
         _ => {
             return Err(format!(
-                "the check {id:?} needs an agent; without one, http, tcp, udp, grpc, h2ping and os_service checks are run"
+                "the check {id:?} needs an agent; without one, http, tcp, udp, grpc, h2ping, zmtp and os_service checks are run"
             ));
         }
     })
