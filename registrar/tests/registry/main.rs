@@ -3,6 +3,8 @@
 
 mod agent;
 mod blocking;
+mod checks;
+mod dns;
 mod event;
 mod http;
 mod kv;
