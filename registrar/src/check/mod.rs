@@ -5,7 +5,7 @@
 //! checks (alias) belongs to the catalog, where time is an argument and nothing needs to be asked again.
 //!
 //! What clients of Consul can see follows Consul 1.8.7 (statuses, texts, thresholds), and for the
-//! kinds that came later (UDP, HTTP/2 ping, OS service) the Consul that brought them, with five deliberate
+//! kinds that came later (UDP, HTTP/2 ping, OS service) the Consul that brought them, with six deliberate
 //! differences:
 //!
 //! * the first run comes within [`FIRST_RUN_SPREAD`] instead of after a random part of the
@@ -15,6 +15,8 @@
 //!   sent anywhere lets whoever can register make this host fetch any address;
 //! * link-local and cloud metadata addresses are refused for the same reason;
 //! * silence of a UDP service is believed after a second at the latest, not after the whole timeout;
+//! * a script's result counts when it ends, even if a child that it leaves behind keeps its output open (Consul waits for
+//!   the child until the time is up); such a child is killed;
 //! * most texts of failures are our own words (Consul prints those of Go's HTTP client).
 
 mod h2;

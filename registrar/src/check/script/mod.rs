@@ -102,9 +102,16 @@ fn status_of(status: ExitStatus) -> Status {
     }
 }
 
+/// Consul's words for a program that does not start.
 fn unstarted(args: &[String], error: &io::Error) -> String {
     let program = args.first().map_or("", String::as_str);
-    format!("exec: \"{program}\": {}", reason(error))
+    if program.contains('/') {
+        format!("fork/exec {program}: {}", reason(error))
+    } else if error.kind() == io::ErrorKind::NotFound {
+        format!("exec: \"{program}\": executable file not found in $PATH")
+    } else {
+        format!("exec: \"{program}\": {}", reason(error))
+    }
 }
 
 /// As Go prints it for what people write: whole milliseconds, seconds or minutes and seconds.

@@ -54,10 +54,21 @@ async fn a_long_output_is_cut_to_its_end() {
 
 #[tokio::test]
 async fn what_cannot_be_started_is_critical_and_named() {
-    for args in [vec![], vec!["/nowhere/to be found".to_owned()]] {
+    let table: [(&[&str], &str); 3] = [
+        (&[], "exec: \"\": no program is named"),
+        (
+            &["/nowhere"],
+            "fork/exec /nowhere: no such file or directory",
+        ),
+        (
+            &["turno-no-such-program", "x"],
+            "exec: \"turno-no-such-program\": executable file not found in $PATH",
+        ),
+    ];
+    for (args, text) in table {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         let outcome = check(&args, LIMIT, 4096).await;
-        assert_eq!(outcome.status, Status::Critical);
-        assert!(outcome.output.starts_with("exec: \""), "{outcome:?}");
+        assert_eq!(outcome, Outcome::critical(text), "{args:?}");
     }
 }
 
