@@ -1,7 +1,7 @@
 //! Registers instances, and the embedded registry that speaks Consul's HTTP API.
 //!
 //! `register` keeps one instance registered with a registry. `catalog` is what a registry remembers, a pure value;
-//! `check` runs health checks; `dns` answers names from the catalog; `registry` is the HTTP API over them, for machines that
+//! `durable` keeps its changes on disk; `check` runs health checks; `dns` answers names from the catalog; `registry` is the HTTP API over them, for machines that
 //! have no Consul.
 
 pub mod agent;
@@ -9,5 +9,6 @@ pub mod catalog;
 pub mod check;
 pub mod definition;
 pub mod dns;
+pub mod durable;
 pub mod register;
 pub mod registry;

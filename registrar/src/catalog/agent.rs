@@ -5,6 +5,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::alias::Alias;
 use super::definition::{CheckDefinition, CheckIdRule, cut_output};
 use super::model::{Check, Instance, Key, Origin, Status, Stored};
@@ -14,7 +16,7 @@ use super::{Catalog, CatalogError, validate};
 use crate::check::CheckSpec;
 
 /// A service as written in a registration: the instance and the checks that come with it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ServiceDefinition {
     /// The instance; an empty id becomes its name.
     pub instance: Instance,
@@ -25,9 +27,10 @@ pub struct ServiceDefinition {
 }
 
 /// What the agent keeps of a check beyond what readers see.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct AgentCheck {
     /// How it is run, if it is run.
+    #[serde(with = "super::shape::spec")]
     pub(super) spec: Option<CheckSpec>,
     pub(super) ttl: Option<Ttl>,
     pub(super) alias: Option<Alias>,
@@ -37,7 +40,7 @@ pub(super) struct AgentCheck {
     pub(super) output_limit: usize,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Ttl {
     pub(super) period: Duration,
     /// When it expires; `None` once it has.

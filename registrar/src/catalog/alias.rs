@@ -5,6 +5,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Catalog;
 use super::model::{Check, Key, Origin, Status, Stored, fold};
 use super::topic::Change;
@@ -13,7 +15,7 @@ use super::topic::Change;
 const DEPTH: usize = 8;
 
 /// What an alias check mirrors.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Alias {
     /// As written; empty for the local node.
     pub(super) node: Key,

@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Catalog;
 use super::agent::AgentCheck;
 use super::model::{Key, Status};
 use super::topic::Effects;
 
 /// Something that falls due. Holds the id of the check.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Deadline {
     /// A TTL check expires.
     Ttl(Key),
@@ -112,6 +114,7 @@ impl Catalog {
         };
         match (check.critical_since, critical) {
             (None, true) => {
+                self.revision += 1;
                 check.critical_since = Some(now);
                 if let Some(after) = check.deregister_after {
                     let at = now.saturating_add(after);
@@ -119,6 +122,7 @@ impl Catalog {
                 }
             }
             (Some(since), false) => {
+                self.revision += 1;
                 check.critical_since = None;
                 if let Some(after) = check.deregister_after {
                     let at = since.saturating_add(after);

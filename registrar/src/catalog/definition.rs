@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::CatalogError;
 use super::model::Key;
 use crate::check::{CheckKind, CheckSpec, ScriptRefused, Scripts, Source, Tls};
@@ -14,7 +16,7 @@ pub const MIN_INTERVAL: Duration = Duration::from_secs(1);
 pub const OUTPUT_LIMIT: usize = 4096;
 /// A check as written in a request or a definition file. Durations are nanoseconds and may be negative: a writer can
 /// say so, and is then told what is wrong with it.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)] // the fields are Consul's, documented in its check reference
 pub struct CheckDefinition {
     pub id: String,
@@ -52,6 +54,7 @@ pub struct CheckDefinition {
     pub failures_before_critical: i64,
     pub output_max: i64,
     /// Who asked, which decides whether a script may run.
+    #[serde(with = "super::shape::SourceShape")]
     pub source: Source,
     /// Whether the registry's policy lets this check run its script; see [`CheckDefinition::permit_script`].
     pub script_permitted: bool,

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::model::{Check, Instance, Key, Node, Origin, Status, fold};
 use super::store::Output;
 use super::topic::{Change, Effects};
@@ -13,7 +15,7 @@ use super::{Catalog, CatalogError};
 const UUID_LENGTH: usize = 36;
 
 /// A registration through the catalog endpoint.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Write {
     /// Name of the node; required.
     pub node: String,
@@ -36,11 +38,11 @@ pub struct Write {
 }
 
 /// An instance in a [`Write`]; its id may be empty and then is its name.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ExternalService(pub Instance);
 
 /// A check in a [`Write`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ExternalCheck {
     /// The node it says it is on; empty or the one of the write.
     pub node: String,
@@ -49,7 +51,7 @@ pub struct ExternalCheck {
 }
 
 /// A removal through the catalog endpoint: of a check, else of an instance, else of the whole node.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Removal {
     /// Name of the node; required.
     pub node: String,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::clock::Deadline;
 use super::model::{Key, Shared, Stored};
@@ -17,7 +18,7 @@ use super::{Catalog, CatalogError};
 const TOMBSTONE_TIME: Duration = Duration::from_secs(15 * 60);
 
 /// A value under a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The key, any text that is not empty.
     pub key: Key,

@@ -8,6 +8,7 @@
 mod agent;
 mod alias;
 mod clock;
+mod command;
 mod definition;
 mod external;
 mod kv;
@@ -15,7 +16,9 @@ mod maintenance;
 mod model;
 mod prepared;
 mod read;
+mod resume;
 mod session;
+mod shape;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -26,7 +29,10 @@ mod validate;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use agent::ServiceDefinition;
+pub use command::{Command, Done, HowToSet};
 pub use definition::{CheckDefinition, CheckIdRule, MIN_INTERVAL, OUTPUT_LIMIT};
 pub use external::{ExternalCheck, ExternalService, Removal, Write};
 pub use kv::{Entry, Set};
@@ -59,7 +65,7 @@ pub enum CatalogError {
 }
 
 /// Who this registry is: the node that carries what is registered through the agent endpoints.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LocalNode {
     /// Node name.
     pub name: String,
@@ -72,7 +78,7 @@ pub struct LocalNode {
 }
 
 /// The last index that changed each kind of row. Each is 0 until the first change.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Tables {
     nodes: u64,
     services: u64,
@@ -86,7 +92,7 @@ struct Tables {
 }
 
 /// A node with what it carries.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct NodeRow {
     node: Shared<Node>,
     instances: BTreeMap<Key, InstanceRow>,
@@ -97,14 +103,14 @@ struct NodeRow {
 }
 
 /// An instance with its checks, sorted by id.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct InstanceRow {
     instance: Shared<Instance>,
     checks: Vec<Shared<Check>>,
 }
 
 /// One service: its index, who its instances are, and its tags counted, so that listing all services is cheap.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct ServiceRow {
     index: u64,
     /// (node, instance id).
@@ -113,7 +119,7 @@ struct ServiceRow {
     names: BTreeMap<Key, NameCount>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct NameCount {
     instances: usize,
     tags: BTreeMap<Key, usize>,
@@ -123,11 +129,13 @@ struct NameCount {
 type CheckRef = (Key, Key);
 
 /// The store. See the module's head.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Catalog {
     local: Key,
     datacenter: Key,
     index: u64,
+    /// No question's index is below this: the index at which the registry last started from what it had kept.
+    floor: u64,
     revision: u64,
     tables: Tables,
     nodes: BTreeMap<Key, NodeRow>,
@@ -159,6 +167,7 @@ impl Catalog {
             local: fold(&local.name),
             datacenter: local.datacenter.as_str().into(),
             index: 0,
+            floor: 0,
             revision: 0,
             tables: Tables::default(),
             nodes: BTreeMap::new(),
@@ -225,21 +234,12 @@ impl Catalog {
 
     fn seed(&mut self, local: &LocalNode) {
         let mut change = self.begin(Duration::ZERO);
-        let family = match local.address.parse::<std::net::IpAddr>() {
-            Ok(std::net::IpAddr::V6(_)) => "ipv6",
-            _ => "ipv4",
-        };
-        let tagged = ["lan".to_owned(), "wan".to_owned()]
-            .into_iter()
-            .flat_map(|net| [net.clone(), format!("{net}_{family}")])
-            .map(|name| (name, local.address.clone()))
-            .collect();
         let node = Node {
             id: local.id.as_str().into(),
             name: local.name.as_str().into(),
             address: local.address.as_str().into(),
             datacenter: self.datacenter.clone(),
-            tagged_addresses: Some(tagged),
+            tagged_addresses: Some(tagged(&local.address)),
             meta: Some([("consul-network-segment".to_owned(), String::new())].into()),
         };
         let key = self.local.clone();
@@ -249,6 +249,19 @@ impl Catalog {
         let effects = self.commit(change);
         debug_assert!(effects.start.is_empty(), "the seed runs no checks");
     }
+}
+
+/// The local node's addresses by name: all of them the one it has.
+fn tagged(address: &str) -> BTreeMap<String, String> {
+    let family = match address.parse::<std::net::IpAddr>() {
+        Ok(std::net::IpAddr::V6(_)) => "ipv6",
+        _ => "ipv4",
+    };
+    ["lan".to_owned(), "wan".to_owned()]
+        .into_iter()
+        .flat_map(|net| [net.clone(), format!("{net}_{family}")])
+        .map(|name| (name, address.to_owned()))
+        .collect()
 }
 
 /// The server itself, as Consul shows it. The port is that of Consul's raft, which nothing here listens on.

@@ -7,6 +7,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// A shared, immutable text: ids and names appear in many rows and sets.
 pub type Key = Arc<str>;
 
@@ -16,7 +18,7 @@ pub fn fold(name: &str) -> Key {
 }
 
 /// A row together with the index that created it and the index that last changed it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stored<T> {
     /// What was written.
     pub value: T,
@@ -35,7 +37,7 @@ impl<T> Deref for Stored<T> {
 }
 
 /// A machine (or anything else with an address) that carries instances.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Node {
     /// A UUID, or empty for a node registered from outside without one.
     pub id: Key,
@@ -52,7 +54,7 @@ pub struct Node {
 }
 
 /// How much of the traffic an instance should get while passing and while warning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Weights {
     /// Weight while every check passes, 1..=65535.
     pub passing: i64,
@@ -70,7 +72,7 @@ impl Default for Weights {
 }
 
 /// Who wrote a row, which decides what the agent endpoints show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Origin {
     /// Written through the agent endpoints: the registry runs its checks and shows it under `/v1/agent`.
     #[default]
@@ -80,7 +82,7 @@ pub enum Origin {
 }
 
 /// One running copy of a service, as registered.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Instance {
     /// Unique on its node.
     pub id: Key,
@@ -111,7 +113,7 @@ pub struct Instance {
 }
 
 /// The state of a check.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Status {
     /// In order.
     Passing,
@@ -157,7 +159,7 @@ impl fmt::Display for Status {
 }
 
 /// One way to learn an instance's (or a node's) health, with what it last said.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Check {
     /// Unique on its node.
     pub id: Key,

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::model::{Key, Shared, Stored};
 use super::topic::{Change, Effects, Topic};
 use super::{Catalog, CatalogError};
 
 /// A prepared query as written. Fields that name other datacenters are kept and shown, nothing more.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)] // the fields are Consul's, documented in its reference of prepared queries
 pub struct Prepared {
     pub id: String,

@@ -43,7 +43,7 @@ pub enum Question {
 /// Where a question stands: its index now, and the topic that says when to look again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Watch {
-    /// At least 1.
+    /// At least 1, and at least the index of the last restart.
     pub index: u64,
     /// What to wait on.
     pub topic: Topic,
@@ -103,7 +103,7 @@ impl Catalog {
             Question::NodeSessions(node) => (tables.sessions, Topic::NodeSessions(fold(node))),
         };
         Watch {
-            index: index.max(1),
+            index: index.max(self.floor).max(1),
             topic,
         }
     }

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::clock::Deadline;
 use super::kv::Entry;
 use super::model::{Key, Shared, Status, Stored, fold};
@@ -17,7 +19,7 @@ const TTL_FACTOR: u32 = 2;
 const UUID_LENGTH: usize = 36;
 
 /// What becomes of its keys when a session ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Behavior {
     /// They stay, unlocked.
     Release,
@@ -26,7 +28,7 @@ pub enum Behavior {
 }
 
 /// A session as somebody asked for it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Session {
     /// A UUID, chosen by the caller.
     pub id: Key,
@@ -57,7 +59,7 @@ impl Session {
 }
 
 /// A session as kept: with the keys it holds and when it ends.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Live {
     pub(super) session: Shared<Session>,
     pub(super) keys: BTreeSet<Key>,
@@ -193,7 +195,7 @@ impl Catalog {
         }
     }
 
-    fn set_session_end(&mut self, now: Duration, id: &Key) {
+    pub(super) fn set_session_end(&mut self, now: Duration, id: &Key) {
         let Some(live) = self.sessions.get_mut(id) else {
             return;
         };

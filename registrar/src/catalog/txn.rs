@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::external::{ExternalCheck, ExternalService, Removal, Write};
 use super::kv::{Entry, Set};
@@ -13,7 +14,7 @@ use super::topic::{Change, Effects};
 use super::{Catalog, CatalogError};
 
 /// One operation. Verbs are Consul's words; an unknown one is an error of its operation.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Operation {
     /// On a key.
     Key(KeyOperation),
@@ -26,7 +27,7 @@ pub enum Operation {
 }
 
 /// An operation on a key.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct KeyOperation {
     /// What to do.
     pub verb: String,

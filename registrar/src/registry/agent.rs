@@ -11,7 +11,7 @@ use super::request::{Call, truth};
 use super::state::State;
 use super::view::{AgentServiceView, CheckShape, CheckView};
 use super::{body, filtered};
-use crate::catalog::{Catalog, Effects, Instance, Status, Topic};
+use crate::catalog::{Command, Instance, Status, Topic};
 use crate::check::Source;
 
 /// Where a real server's raft would listen; clients show it, none connects to it.
@@ -147,67 +147,57 @@ fn content_hash(row: &Instance) -> std::result::Result<String, Failure> {
     Ok(format!("{hash:016x}"))
 }
 
-fn changed<E: Into<Failure>>(
-    state: &State,
-    change: impl FnOnce(&mut Catalog, std::time::Duration) -> std::result::Result<Effects, E>,
-) -> Result {
-    state.change(change).map_err(Into::into)?;
+async fn changed(state: &State, command: Command) -> Result {
+    state.change(command).await?;
     Ok(Answer::empty())
 }
 
-/// For changes that cannot fail.
-fn changed_always(
-    state: &State,
-    change: impl FnOnce(&mut Catalog, std::time::Duration) -> Effects,
-) -> Result {
-    changed(state, |catalog, now| Ok::<_, Failure>(change(catalog, now)))
-}
-
-pub(super) fn register_service(state: &State, call: &Call) -> Result {
+pub(super) async fn register_service(state: &State, call: &Call) -> Result {
     let mut definition = body::service_registration(&call.body)?;
     for check in std::iter::once(&mut definition.check).chain(&mut definition.checks) {
         check.permit_script(state.scripts, Source::Remote);
     }
-    let replace = call.has("replace-existing-checks")
+    let replace_checks = call.has("replace-existing-checks")
         && call.parameter("replace-existing-checks") != Some("false");
-    changed(state, |catalog, now| {
-        catalog.register_service(now, definition, replace)
-    })
+    let definition = Box::new(definition);
+    let command = Command::RegisterService {
+        definition,
+        replace_checks,
+    };
+    changed(state, command).await
 }
 
-pub(super) fn deregister_service(state: &State, call: &Call) -> Result {
+pub(super) async fn deregister_service(state: &State, call: &Call) -> Result {
     if call.rest.is_empty() {
         return Err(Failure::failed("ServiceID missing"));
     }
-    changed_always(state, |catalog, now| {
-        catalog.deregister_service(now, &call.rest)
-    })
+    changed(state, Command::DeregisterService(call.rest.clone())).await
 }
 
-pub(super) fn register_check(state: &State, call: &Call) -> Result {
+pub(super) async fn register_check(state: &State, call: &Call) -> Result {
     let mut check = body::check_registration(&call.body)?;
     check.permit_script(state.scripts, Source::Remote);
-    changed(state, |catalog, now| catalog.register_check(now, check))
+    changed(state, Command::RegisterCheck(Box::new(check))).await
 }
 
-pub(super) fn deregister_check(state: &State, call: &Call) -> Result {
+pub(super) async fn deregister_check(state: &State, call: &Call) -> Result {
     if call.rest.is_empty() {
         return Err(Failure::failed("CheckID missing"));
     }
-    changed_always(state, |catalog, now| {
-        catalog.deregister_check(now, &call.rest)
-    })
+    changed(state, Command::DeregisterCheck(call.rest.clone())).await
 }
 
 /// `pass`, `warn` and `fail`, with an optional note.
-pub(super) fn report(state: &State, call: &Call, status: Status) -> Result {
-    let note = call.parameter("note").unwrap_or("");
-    changed(state, |catalog, now| {
-        catalog.report_ttl(now, &call.rest, status, note)
-    })
+pub(super) async fn report(state: &State, call: &Call, status: Status) -> Result {
+    let command = Command::ReportTtl {
+        id: call.rest.clone(),
+        status,
+        output: call.parameter("note").unwrap_or("").to_owned(),
+    };
+    changed(state, command).await
 }
 
-pub(super) fn update(state: &State, call: &Call) -> Result {
+pub(super) async fn update(state: &State, call: &Call) -> Result {
     let update = body::check_update(&call.body)?;
     let Some(status) = Status::known(&update.status) else {
         return Err(Failure::invalid(format!(
@@ -215,28 +205,32 @@ pub(super) fn update(state: &State, call: &Call) -> Result {
             update.status
         )));
     };
-    changed(state, |catalog, now| {
-        catalog.report_ttl(now, &call.rest, status, &update.output)
-    })
+    let command = Command::ReportTtl {
+        id: call.rest.clone(),
+        status,
+        output: update.output,
+    };
+    changed(state, command).await
 }
 
-pub(super) fn service_maintenance(state: &State, call: &Call) -> Result {
+pub(super) async fn service_maintenance(state: &State, call: &Call) -> Result {
     if call.rest.is_empty() {
         return Err(Failure::invalid("Missing service ID"));
     }
-    let enable = enable(call)?;
-    let reason = call.parameter("reason").unwrap_or("");
-    changed(state, |catalog, now| {
-        catalog.service_maintenance(now, &call.rest, enable, reason)
-    })
+    let command = Command::ServiceMaintenance {
+        id: call.rest.clone(),
+        enable: enable(call)?,
+        reason: call.parameter("reason").unwrap_or("").to_owned(),
+    };
+    changed(state, command).await
 }
 
-pub(super) fn node_maintenance(state: &State, call: &Call) -> Result {
-    let enable = enable(call)?;
-    let reason = call.parameter("reason").unwrap_or("");
-    changed_always(state, |catalog, now| {
-        catalog.node_maintenance(now, enable, reason)
-    })
+pub(super) async fn node_maintenance(state: &State, call: &Call) -> Result {
+    let command = Command::NodeMaintenance {
+        enable: enable(call)?,
+        reason: call.parameter("reason").unwrap_or("").to_owned(),
+    };
+    changed(state, command).await
 }
 
 fn enable(call: &Call) -> std::result::Result<bool, Failure> {

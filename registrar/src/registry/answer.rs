@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::request::Consistency;
 use crate::catalog::CatalogError;
+use crate::durable::NotKept;
 
 const INDEX: HeaderName = HeaderName::from_static("x-consul-index");
 const KNOWN_LEADER: HeaderName = HeaderName::from_static("x-consul-knownleader");
@@ -152,6 +153,12 @@ impl From<CatalogError> for Failure {
             CatalogError::NotFound(_) => Failure::not_found(text),
             CatalogError::Failed(_) => Failure::failed(text),
         }
+    }
+}
+
+impl From<NotKept> for Failure {
+    fn from(error: NotKept) -> Failure {
+        Failure::failed(error.to_string())
     }
 }
 

@@ -12,19 +12,19 @@ use super::select::{Selection, near_first};
 use super::state::State;
 use super::view::{CatalogServiceView, NodeView, ServiceView, Texts};
 use super::{agent, body, filtered};
-use crate::catalog::{Instance, Key, Node, Question, Shared};
+use crate::catalog::{Command, Instance, Key, Node, Question, Shared};
 
 type Result = std::result::Result<Answer, Failure>;
 
-pub(super) fn register(state: &State, call: &Call) -> Result {
+pub(super) async fn register(state: &State, call: &Call) -> Result {
     let write = body::registration(&call.body)?;
-    state.change(|catalog, now| catalog.write(now, write))?;
+    state.change(Command::Write(Box::new(write))).await?;
     agent::answer(call, &true)
 }
 
-pub(super) fn deregister(state: &State, call: &Call) -> Result {
+pub(super) async fn deregister(state: &State, call: &Call) -> Result {
     let removal = body::removal(&call.body)?;
-    state.change(|catalog, now| catalog.remove(now, &removal))?;
+    state.change(Command::Remove(removal)).await?;
     agent::answer(call, &true)
 }
 

@@ -13,7 +13,7 @@ use super::answer::{Answer, Failure};
 use super::blocking::{self, Looked};
 use super::request::Call;
 use super::state::State;
-use crate::catalog::{Entry, Question, Set, Shared};
+use crate::catalog::{Command, Done, Entry, HowToSet, Question, Shared};
 
 /// Longest value, as in Consul.
 pub(super) const VALUE_LIMIT: usize = 512 * 1024;
@@ -64,8 +64,8 @@ pub(super) async fn endpoint(state: &State, call: &Call) -> Result {
     match call.method {
         Method::GET if call.has("keys") => keys(state, call).await,
         Method::GET => get(state, call).await,
-        Method::PUT => put(state, call),
-        _ => delete(state, call),
+        Method::PUT => put(state, call).await,
+        _ => delete(state, call).await,
     }
 }
 
@@ -162,7 +162,7 @@ fn conflict(call: &Call, a: &str, b: &str) -> std::result::Result<(), Failure> {
     }
 }
 
-fn put(state: &State, call: &Call) -> Result {
+async fn put(state: &State, call: &Call) -> Result {
     if call.rest.is_empty() {
         return Err(missing_key());
     }
@@ -172,13 +172,13 @@ fn put(state: &State, call: &Call) -> Result {
     let flags = call.parameter("flags").filter(|text| !text.is_empty());
     let flags = flags.map_or(Ok(0), number)?;
     let how = if let Some(text) = call.parameter("cas") {
-        Set::If(number(text)?)
+        HowToSet::If(number(text)?)
     } else if let Some(session) = call.parameter("acquire") {
-        Set::Acquire(session)
+        HowToSet::Acquire(session.to_owned())
     } else if let Some(session) = call.parameter("release") {
-        Set::Release(session)
+        HowToSet::Release(session.to_owned())
     } else {
-        Set::Plain
+        HowToSet::Plain
     };
     if call.body.len() > VALUE_LIMIT {
         return Err(Failure::new(
@@ -190,30 +190,33 @@ fn put(state: &State, call: &Call) -> Result {
             ),
         ));
     }
-    let mut done = false;
-    state.change(|catalog, now| {
-        let (held, effects) = catalog.kv_set(now, &call.rest, call.body.clone(), flags, how)?;
-        done = held;
-        Ok::<_, Failure>(effects)
-    })?;
-    answer(call, &done)
+    let command = Command::KvSet {
+        key: call.rest.clone(),
+        value: call.body.clone(),
+        flags,
+        how,
+    };
+    held(state, call, command).await
 }
 
-fn delete(state: &State, call: &Call) -> Result {
+async fn delete(state: &State, call: &Call) -> Result {
     conflict(call, "cas", "recurse")?;
     let recurse = call.has("recurse");
     if call.rest.is_empty() && !recurse {
         return Err(missing_key());
     }
     let index = call.parameter("cas").map(number).transpose()?;
-    let mut done = true;
-    state.change(|catalog, now| {
-        if recurse {
-            return Ok::<_, Failure>(catalog.kv_delete_tree(now, &call.rest));
-        }
-        let (held, effects) = catalog.kv_delete(now, &call.rest, index);
-        done = held;
-        Ok(effects)
-    })?;
-    answer(call, &done)
+    let key = call.rest.clone();
+    let command = if recurse {
+        Command::KvDeleteTree(key)
+    } else {
+        Command::KvDelete { key, index }
+    };
+    held(state, call, command).await
+}
+
+/// Does it, and answers whether its condition held.
+async fn held(state: &State, call: &Call, command: Command) -> Result {
+    let done = state.change(command).await?;
+    answer(call, &matches!(done, Done::Held(true)))
 }

@@ -30,17 +30,20 @@ mod waiters;
 mod zone;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use daemon::http::Limits;
 use daemon::net::ListenError;
 use tokio::net::TcpListener;
+use tokio::signal::unix::SignalKind;
 use tokio_util::sync::CancellationToken;
 
 use self::state::State;
 use crate::catalog::LocalNode;
 use crate::check::Scripts;
 use crate::dns::{self, DnsError};
+use crate::durable::{DurableError, Journal, Opened};
 
 /// Most bytes of a request's body. Consul takes registrations of more than half a megabyte; nothing needs this much.
 const BODY_LIMIT: usize = 4 * 1024 * 1024;
@@ -63,6 +66,8 @@ pub struct RegistryConfig {
     pub limits: Limits,
     /// Which script checks may be registered; the default is none.
     pub scripts: Scripts,
+    /// The folder to keep everything in; the default is none: everything is in memory, and gone with the process.
+    pub data_dir: Option<PathBuf>,
     /// Where to answer DNS, over UDP and TCP; port 0 for any free one. The default is nowhere; Consul's port is 8600.
     pub dns_listen: Option<SocketAddr>,
 }
@@ -80,6 +85,7 @@ impl Default for RegistryConfig {
                 ..Limits::default()
             },
             scripts: Scripts::Off,
+            data_dir: None,
             dns_listen: None,
         }
     }
@@ -97,6 +103,12 @@ pub enum RegistryError {
     /// The listener has no address; the system said so.
     #[error("cannot tell which address the registry listens on: {0}")]
     Address(#[source] std::io::Error),
+    /// The folder cannot be used.
+    #[error(transparent)]
+    Durable(#[from] DurableError),
+    /// The system does not give what the registry needs.
+    #[error("cannot start a part of the registry: {0}")]
+    System(#[source] std::io::Error),
     /// A name that no client could use.
     #[error("the registry needs a {0} name that is not empty")]
     Name(&'static str),
@@ -123,7 +135,7 @@ impl Registry {
     /// Listens; clients can connect from now on and are answered once it runs.
     ///
     /// # Errors
-    /// The address is taken or not this machine's, or a name is empty.
+    /// The address is taken or not this machine's, a name is empty, or the folder cannot be used.
     pub async fn bind(config: RegistryConfig) -> Result<Registry, RegistryError> {
         if config.node.is_empty() {
             return Err(RegistryError::Name("node"));
@@ -137,18 +149,24 @@ impl Registry {
             Some(address) => Some(dns::Server::bind(address).await?),
             None => None,
         };
-        let local = LocalNode {
+        let mut local = LocalNode {
             name: config.node,
-            id: config.node_id.unwrap_or_else(random_uuid),
+            id: config.node_id.clone().unwrap_or_else(random_uuid),
             address: node_address(address.ip()),
             datacenter: config.datacenter,
         };
+        let opened = open(config.data_dir, &local).await?;
+        if let Some(opened) = &opened
+            && config.node_id.is_none()
+        {
+            local.id = opened.catalog.local_node().id.to_string();
+        }
         Ok(Registry {
             listener,
             address,
             dns,
             limits: config.limits,
-            state: State::new(local, config.scripts),
+            state: State::new(local, config.scripts, opened).map_err(RegistryError::System)?,
         })
     }
 
@@ -183,6 +201,7 @@ impl Registry {
             state.stop();
         };
         tokio::join!(serving, names, ending, state.keep_time());
+        state.close().await;
     }
 }
 
@@ -199,6 +218,30 @@ async fn names(server: Option<dns::Server>, state: Arc<State>, shutdown: Cancell
         dns::respond(packet, &zone, transport, &mut dns::Moment::now())
     };
     server.run(answer, shutdown).await;
+}
+
+/// Reads the folder, if there is one, and says what there is to say about it.
+async fn open(
+    data_dir: Option<PathBuf>,
+    local: &LocalNode,
+) -> Result<Option<Opened>, RegistryError> {
+    let Some(path) = data_dir else {
+        tracing::info!("the registry is in memory only: when it ends, everything is forgotten");
+        return Ok(None);
+    };
+    // Without a handler a limit on the size of files ends the process; with one, writing returns an error.
+    let signal = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    drop(tokio::signal::unix::signal(signal).map_err(RegistryError::System)?);
+    let local = local.clone();
+    let shown = path.clone();
+    let opened = tokio::task::spawn_blocking(move || Journal::open(&path, &local))
+        .await
+        .map_err(|error| RegistryError::System(std::io::Error::other(error)))??;
+    tracing::info!(
+        folder = %shown.display(), index = opened.catalog.index(),
+        "the registry keeps every write on disk"
+    );
+    Ok(Some(opened))
 }
 
 /// The address other machines would use: that of the listener unless it is on loopback or on every address.

@@ -12,7 +12,7 @@ use super::select::near_first;
 use super::state::State;
 use super::view::{HealthView, null_tags};
 use super::{body, duration, random_uuid};
-use crate::catalog::{Catalog, Health, Prepared, Question, Shared, Status};
+use crate::catalog::{Catalog, Command, Health, Prepared, Question, Shared, Status};
 
 /// Most bytes a template's compiled expression may take.
 const REGEX_BYTES: usize = 1024 * 1024;
@@ -88,7 +88,13 @@ pub(super) async fn all(state: &State, call: &Call) -> Result {
         vet(&query)?;
         query.id = random_uuid();
         let id = query.id.clone();
-        state.change(|catalog, now| catalog.prepared_set(now, query))?;
+        let query = Box::new(query);
+        state
+            .change(Command::PreparedSet {
+                query,
+                update: false,
+            })
+            .await?;
         return answer(call, &json!({"ID": id}));
     }
     let consistency = call.consistency()?;
@@ -119,20 +125,20 @@ pub(super) async fn one(state: &State, call: &Call) -> Result {
             "Prepared Query lookup failed: failed prepared query lookup: index error: UUID must be 36 characters",
         ));
     }
-    let unknown = || Failure::failed(format!("Cannot modify non-existent prepared query: '{id}'"));
     if call.method == Method::DELETE {
-        state.change(|catalog, now| catalog.prepared_delete(now, id).ok_or_else(unknown))?;
+        state.change(Command::PreparedDelete(id.to_owned())).await?;
         return Ok(Answer::empty());
     }
     let mut query = body::prepared_query(&call.body)?;
     query.id = id.to_owned();
     vet(&query)?;
-    state.change(|catalog, now| {
-        if !catalog.prepared().iter().any(|other| other.id == id) {
-            return Err(unknown());
-        }
-        catalog.prepared_set(now, query).map_err(Failure::from)
-    })?;
+    let query = Box::new(query);
+    state
+        .change(Command::PreparedSet {
+            query,
+            update: true,
+        })
+        .await?;
     Ok(Answer::empty())
 }
 

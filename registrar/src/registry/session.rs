@@ -14,7 +14,7 @@ use super::request::Call;
 use super::state::State;
 use super::view::Texts;
 use super::{duration, random_uuid};
-use crate::catalog::{Behavior, Catalog, CatalogError, Question, Session, Shared};
+use crate::catalog::{Behavior, Catalog, Command, Done, Question, Session, Shared};
 
 /// Shortest and longest time to live.
 const TTL: std::ops::RangeInclusive<i64> = 10_000_000_000..=24 * 3_600_000_000_000;
@@ -102,13 +102,15 @@ fn vetted(request: SessionRequest, local: &str) -> std::result::Result<Session, 
     })
 }
 
-pub(super) fn create(state: &State, call: &Call) -> Result {
+pub(super) async fn create(state: &State, call: &Call) -> Result {
     call.own_place(&state.local.datacenter)
         .map_err(Failure::without_index)?;
     let request = body::session_request(&call.body)?;
     let session = vetted(request, &state.local.name)?;
     let id = session.id.clone();
-    state.change(|catalog, now| catalog.session_create(now, session))?;
+    state
+        .change(Command::SessionCreate(Box::new(session)))
+        .await?;
     answer(call, &json!({"ID": *id}))
 }
 
@@ -119,23 +121,22 @@ fn named(call: &Call) -> std::result::Result<&str, Failure> {
     Ok(&call.rest)
 }
 
-pub(super) fn destroy(state: &State, call: &Call) -> Result {
+pub(super) async fn destroy(state: &State, call: &Call) -> Result {
     call.own_place(&state.local.datacenter)
         .map_err(Failure::without_index)?;
     let id = named(call)?;
-    state.change(|catalog, now| catalog.session_destroy(now, id))?;
+    state.change(Command::SessionDestroy(id.to_owned())).await?;
     answer(call, &true)
 }
 
-pub(super) fn renew(state: &State, call: &Call) -> Result {
+pub(super) async fn renew(state: &State, call: &Call) -> Result {
     call.own_place(&state.local.datacenter)
         .map_err(Failure::without_index)?;
     let id = named(call)?;
-    let mut renewed = Vec::new();
-    state.change(|catalog, now| {
-        renewed.push(catalog.session_renew(now, id)?);
-        Ok::<_, CatalogError>(Default::default())
-    })?;
+    let renewed = match state.change(Command::SessionRenew(id.to_owned())).await? {
+        Done::Session(session) => vec![session],
+        _ => Vec::new(),
+    };
     answer(call, &Sessions(renewed))
 }
 

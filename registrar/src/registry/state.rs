@@ -1,7 +1,8 @@
 //! The running registry's shared state: the catalog under its lock, the waiters, the check runner, the clock.
 //!
 //! Every change goes through [`State::change`]: short work under the lock, checks started and stopped in the order of
-//! the changes, then, without the lock, exactly the readers concerned are woken. No I/O happens under the lock.
+//! the changes, then, without the lock, exactly the readers concerned are woken. No I/O happens under the lock: where
+//! changes are kept on disk, they are put in line there, and whoever asked waits until they are written.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::{Duration, Instant};
@@ -9,19 +10,24 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::answer::Failure;
 use super::event::Events;
 use super::rendered::Rendered;
 use super::waiters::Waiters;
-use crate::catalog::{Catalog, Effects, LocalNode, Status};
+use crate::catalog::{Catalog, CatalogError, Command, Done, LocalNode, Status};
 use crate::check::{Report, Runner, Scripts};
+use crate::durable::{Journal, Opened, Source};
 
 /// What every request has at hand.
 pub(super) struct State {
     catalog: RwLock<Catalog>,
+    journal: Option<Journal>,
     pub(super) waiters: Arc<Waiters>,
     pub(super) rendered: Rendered,
     pub(super) events: Events,
     runner: Runner,
+    /// The catalog's time at `started`: since 1970 where it is kept on disk, since the start where it is not.
+    epoch: Duration,
     started: Instant,
     /// Told when the next deadline may have come nearer.
     nearer: Notify,
@@ -31,20 +37,41 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Runs the script checks that `scripts` allows.
-    pub(super) fn new(local: LocalNode, scripts: Scripts) -> Arc<State> {
-        Arc::new_cyclic(|state: &Weak<State>| State {
-            catalog: RwLock::new(Catalog::new(&local)),
+    /// Runs the script checks that `scripts` allows. Goes on with what was `opened`, if anything was.
+    ///
+    /// # Errors
+    /// The thread that writes to the disk cannot be started.
+    pub(super) fn new(
+        local: LocalNode,
+        scripts: Scripts,
+        opened: Option<Opened>,
+    ) -> std::io::Result<Arc<State>> {
+        let going_on = opened.is_some();
+        let (journal, catalog, epoch) = match opened {
+            Some(opened) => (Some(opened.journal), opened.catalog, opened.now),
+            None => (None, Catalog::new(&local), Duration::ZERO),
+        };
+        let state = Arc::new_cyclic(|state: &Weak<State>| State {
+            catalog: RwLock::new(catalog),
+            journal,
             waiters: Arc::default(),
             rendered: Rendered::default(),
             events: Events::default(),
             runner: Runner::with_scripts(Arc::new(Reporter(state.clone())), scripts),
+            epoch,
             started: Instant::now(),
             nearer: Notify::new(),
             stopping: CancellationToken::new(),
-            local,
+            local: local.clone(),
             scripts,
-        })
+        });
+        if let Some(journal) = &state.journal {
+            journal.start(Copier(Arc::downgrade(&state)))?;
+        }
+        if going_on {
+            state.change_unasked(Command::Resume(local));
+        }
+        Ok(state)
     }
 
     /// Looks at the catalog. Keep the guard only while taking rows out.
@@ -53,15 +80,44 @@ impl State {
         self.catalog.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the catalog and does what follows from it.
-    pub(super) fn change<E>(
-        &self,
-        change: impl FnOnce(&mut Catalog, Duration) -> Result<Effects, E>,
-    ) -> Result<(), E> {
-        let (topics, nearer) = {
+    fn now(&self) -> Duration {
+        self.epoch + self.started.elapsed()
+    }
+
+    /// Changes the catalog, does what follows from it, and returns when the change is on disk, if there is a disk.
+    ///
+    /// # Errors
+    /// Those of the command, which has changed nothing then; or the disk does not take it. In that case it may have
+    /// been done, and may stay done, but nobody is told that it was.
+    pub(super) async fn change(&self, command: Command) -> Result<Done, Failure> {
+        let Some(journal) = &self.journal else {
+            return Ok(self.apply(command)?.0);
+        };
+        journal.ready()?;
+        let (done, number) = self.apply(command)?;
+        journal.kept(number).await?;
+        Ok(done)
+    }
+
+    /// A change that nobody waits for: a check's result, something that fell due.
+    fn change_unasked(&self, command: Command) {
+        if let Err(error) = self.apply(command) {
+            tracing::error!(%error, "the registry could not make a change of its own");
+        }
+    }
+
+    /// Makes a change and puts it in line for the disk. Returns the number of the last change it rests on.
+    fn apply(&self, command: Command) -> Result<(Done, u64), CatalogError> {
+        let encoded = self.journal.as_ref().map(|_| Journal::encode(&command));
+        let encoded = encoded
+            .transpose()
+            .map_err(|error| CatalogError::Failed(error.to_string()))?;
+        let moves_time = command.moves_time();
+        let (done, number, topics, nearer) = {
             let mut catalog = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
-            let before = catalog.next_deadline();
-            let effects = change(&mut catalog, self.started.elapsed())?;
+            let (before, revision) = (catalog.next_deadline(), catalog.revision());
+            let now = self.now();
+            let (done, effects) = catalog.apply(now, command)?;
             // Under the lock, so that a stop cannot overtake the start it belongs to.
             for id in effects.stop {
                 self.runner.remove(&id);
@@ -69,17 +125,23 @@ impl State {
             for (spec, status) in effects.start {
                 self.runner.set(spec, to_wire(&status));
             }
+            let number = match (&self.journal, encoded) {
+                (Some(journal), Some(encoded)) if moves_time || catalog.revision() != revision => {
+                    journal.append(now, catalog.index(), encoded)
+                }
+                // What it found to be so already may be on its way still.
+                (Some(journal), _) => journal.last(),
+                (None, _) => 0,
+            };
             let after = catalog.next_deadline();
-            (
-                effects.topics,
-                after.is_some() && (before.is_none() || after < before),
-            )
+            let nearer = after.is_some() && (before.is_none() || after < before);
+            (done, number, effects.topics, nearer)
         };
         if nearer {
             self.nearer.notify_one();
         }
         self.waiters.wake(&topics);
-        Ok(())
+        Ok((done, number))
     }
 
     /// Does what falls due by itself (TTL checks, long-critical instances) until the registry stops.
@@ -90,9 +152,8 @@ impl State {
             tokio::select! {
                 () = self.stopping.cancelled() => return,
                 () = nearer => {}
-                () = sleep_until(next.map(|at| self.started + at)) => {
-                    let done = self.change(|catalog, now| Ok::<_, ()>(catalog.tick(now)));
-                    debug_assert!(done.is_ok(), "the closure returns Ok");
+                () = sleep_until(next.map(|at| self.started + at.saturating_sub(self.epoch))) => {
+                    self.change_unasked(Command::Tick);
                 }
             }
         }
@@ -102,6 +163,31 @@ impl State {
     pub(super) fn stop(&self) {
         self.stopping.cancel();
         self.runner.stop();
+    }
+
+    /// Waits until all changes are on disk, and gives the folder up.
+    pub(super) async fn close(self: Arc<State>) {
+        // It blocks, and the runtime may have one thread only.
+        let closed = tokio::task::spawn_blocking(move || {
+            if let Some(journal) = &self.journal {
+                journal.close();
+            }
+        });
+        if closed.await.is_err() {
+            tracing::error!("closing the registry's folder has failed");
+        }
+    }
+}
+
+/// Lets the writer copy the catalog; does not keep the registry alive.
+struct Copier(Weak<State>);
+
+impl Source for Copier {
+    fn copy(&self, cover: &mut dyn FnMut()) -> Option<(Duration, Catalog)> {
+        let state = self.0.upgrade()?;
+        let catalog = state.read();
+        cover();
+        Some((state.now(), catalog.clone()))
     }
 }
 
@@ -118,11 +204,11 @@ struct Reporter(Weak<State>);
 impl Report for Reporter {
     fn report(&self, check_id: &str, status: consul::types::Status, output: String) {
         if let Some(state) = self.0.upgrade() {
-            let status = from_wire(status);
-            let done = state.change(|catalog, now| {
-                Ok::<_, ()>(catalog.report_run(now, check_id, status, &output))
+            state.change_unasked(Command::ReportRun {
+                id: check_id.to_owned(),
+                status: from_wire(status),
+                output,
             });
-            debug_assert!(done.is_ok(), "the closure returns Ok");
         }
     }
 }

@@ -10,14 +10,14 @@ use super::kv::{EntryView, VALUE_LIMIT};
 use super::request::Call;
 use super::state::State;
 use super::view::{CheckShape, CheckView, NodeView, ServiceView, null_tags};
-use crate::catalog::{Effects, Operation, Shown};
+use crate::catalog::{Command, Done, Operation, Shown};
 
 /// Most operations in one transaction, as in Consul.
 const MOST_OPERATIONS: usize = 64;
 
 type Result = std::result::Result<Answer, Failure>;
 
-pub(super) fn endpoint(state: &State, call: &Call) -> Result {
+pub(super) async fn endpoint(state: &State, call: &Call) -> Result {
     call.own_place(&state.local.datacenter)
         .map_err(Failure::without_index)?;
     let operations = body::transaction(&call.body)
@@ -45,18 +45,11 @@ pub(super) fn endpoint(state: &State, call: &Call) -> Result {
             ));
         }
     }
-    let mut outcome = Ok(Vec::new());
-    let done = state.change(|catalog, now| match catalog.transact(now, &operations) {
-        Ok((shown, effects)) => {
-            outcome = Ok(shown);
-            Ok(effects)
-        }
-        Err(faults) => {
-            outcome = Err(faults);
-            Ok::<Effects, Failure>(Effects::default())
-        }
-    });
-    done?;
+    let writes = operations.iter().any(Operation::is_write);
+    let outcome = match state.change(Command::Transact(operations)).await? {
+        Done::Transaction(outcome) => outcome,
+        _ => Ok(Vec::new()),
+    };
     let (status, mut reply) = match outcome {
         Ok(rows) => {
             let rows: Vec<Value> = rows.iter().map(|row| null_tags(shown(row))).collect();
@@ -73,15 +66,14 @@ pub(super) fn endpoint(state: &State, call: &Call) -> Result {
             )
         }
     };
-    let reads_only = !operations.iter().any(Operation::is_write);
-    if reads_only {
+    if !writes {
         reply["Index"] = json!(state.read().index());
         reply["LastContact"] = json!(0);
         reply["KnownLeader"] = json!(true);
         reply["ConsistencyLevel"] = json!("");
     }
     let answer = answer(call, &reply)?.status(status);
-    if !reads_only {
+    if writes {
         return Ok(answer);
     }
     Ok(answer
