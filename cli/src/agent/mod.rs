@@ -25,6 +25,7 @@ use crate::{
     connect,
     failure::Failure,
     output,
+    validate::counted,
 };
 
 const AFTER_HELP: &str = "\
@@ -177,24 +178,29 @@ fn config(args: AgentArgs) -> Result<AgentConfig, Failure> {
     })
 }
 
-/// Says once that everything is registered. Ends only when that cannot be said.
+/// Says once what is registered. Ends only when that cannot be said.
 async fn announce(
     mut overview: watch::Receiver<Overview>,
     stopped: CancellationToken,
 ) -> Result<(), Failure> {
-    let settled = overview
-        .wait_for(|overview| overview.settled)
-        .await
-        .map(|now| now.clone());
-    if let (Ok(now), false) = (settled, stopped.is_cancelled()) {
-        let problems = match now.problems.len() {
-            0 => String::new(),
-            n => format!(", {n} problems in files (see the log)"),
-        };
-        let (instances, checks) = (now.instances, now.checks);
-        output::line(&format!(
-            "registered: {instances} instances, {checks} checks of their own{problems}"
-        ))?;
+    let looked = |overview: &Overview| overview.settled || !overview.refused.is_empty();
+    let now = overview.wait_for(looked).await.map(|now| now.clone());
+    if let (Ok(now), false) = (now, stopped.is_cancelled()) {
+        let mut parts = vec![
+            counted(now.instances, "instance", "instances"),
+            counted(now.checks, "check of its own", "checks of their own"),
+        ];
+        if !now.refused.is_empty() {
+            parts.push(format!(
+                "{} of them refused (see the log)",
+                now.refused.len()
+            ));
+        }
+        if !now.problems.is_empty() {
+            let problems = counted(now.problems.len(), "mistake", "mistakes");
+            parts.push(format!("{problems} in files (see the log)"));
+        }
+        output::line(&parts.join(", "))?;
         output::line("turno: ready")?;
     }
     std::future::pending().await

@@ -136,6 +136,6 @@ fn wrong_name(path: &Path) -> String {
 }
 
 /// A number and what is counted.
-fn counted(n: usize, one: &str, many: &str) -> String {
+pub(crate) fn counted(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use consul::types::Status;
 use consul::{Client, Error};
 
-use super::plan::{Action, plan};
+use super::plan::{Action, check_ids, plan};
 use super::{Settled, Wanted};
 
 /// An agent that is told.
@@ -58,14 +58,8 @@ impl Local {
         self.refused = refused;
         self.statuses
             .extend(checks.into_iter().map(|(id, check)| (id, check.status)));
-        let wanted_now = &wanted.joined;
-        self.statuses.retain(|id, _| {
-            wanted_now.checks.contains_key(id)
-                || wanted_now
-                    .services
-                    .values()
-                    .any(|service| service.check_ids().contains(id))
-        });
+        let ids = check_ids(&wanted.joined);
+        self.statuses.retain(|id, _| ids.contains(id));
         Ok(Settled {
             refused: self
                 .refused

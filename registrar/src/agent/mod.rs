@@ -40,6 +40,10 @@ const RETRY_MIN: Duration = Duration::from_millis(100);
 /// The longest delay while the registry is away: one that comes back empty has everything soon after.
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
+/// At the end, what is being asked gets this long to finish, so that a registration on its way cannot arrive after
+/// everything was taken out.
+const FINISH_LIMIT: Duration = Duration::from_secs(1);
+
 /// At the end, what is registered is taken out within this; then the registry's own checks must notice.
 const LEAVE_LIMIT: Duration = Duration::from_secs(4);
 
@@ -217,9 +221,13 @@ impl Agent {
         let mut backoff = Backoff::new(RETRY_MIN, RETRY_MAX);
         let mut reloads = true;
         while !shutdown.is_cancelled() {
+            let overdue = async {
+                shutdown.cancelled().await;
+                tokio::time::sleep(FINISH_LIMIT).await;
+            };
             let settled = tokio::select! {
                 settled = self.settle() => settled,
-                () = shutdown.cancelled() => break,
+                () = overdue => break,
             };
             let pause = if settled {
                 backoff.reset();

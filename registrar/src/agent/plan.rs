@@ -69,37 +69,36 @@ fn removals(
 ) -> Vec<Action> {
     let ours = |service: &&AgentService| service.meta.get(mark::AGENT).is_some_and(|by| by == name);
     let unwanted = |service: &&AgentService| !wanted.services.contains_key(&service.id);
-    let gone: Vec<String> = services
+    let gone: BTreeSet<String> = services
         .values()
         .filter(ours)
         .filter(unwanted)
         .map(|service| service.id.clone())
         .collect();
-    let mut wanted_checks: BTreeSet<String> = wanted.checks.keys().cloned().collect();
-    let mut stale: BTreeSet<String> = BTreeSet::new();
-    for service in wanted.services.values() {
-        wanted_checks.extend(service.check_ids());
-        stale.extend(compare::leftovers(service, checks));
-    }
-    let marked = |check: &&AgentCheck| mark::notes_are_of(&check.notes, name);
-    stale.extend(
-        checks
-            .values()
-            .filter(marked)
-            .map(|check| check.check_id.clone()),
-    );
-    // Those of an instance go with it.
-    let goes = |id: &String| {
-        checks
-            .get(id)
-            .is_some_and(|check| gone.contains(&check.service_id))
+    let wanted_checks = check_ids(wanted);
+    let ours = |check: &&AgentCheck| {
+        let of = &check.service_id;
+        let made = wanted.services.contains_key(of) && compare::is_made_for(of, &check.check_id);
+        made || mark::notes_are_of(&check.notes, name)
     };
-    stale.retain(|id| !wanted_checks.contains(id) && !goes(id));
-    let checks = stale.into_iter().map(Action::DeregisterCheck);
-    gone.into_iter()
-        .map(Action::Deregister)
-        .chain(checks)
-        .collect()
+    let stale = checks
+        .values()
+        .filter(ours)
+        .filter(|check| !wanted_checks.contains(&check.check_id))
+        // Those of an instance go with it.
+        .filter(|check| !gone.contains(&check.service_id))
+        .map(|check| Action::DeregisterCheck(check.check_id.clone()));
+    let gone = gone.iter().cloned().map(Action::Deregister);
+    gone.chain(stale.collect::<Vec<_>>()).collect()
+}
+
+/// The ids of all checks that are wanted.
+pub(super) fn check_ids(wanted: &Joined) -> BTreeSet<String> {
+    let of_services = wanted
+        .services
+        .values()
+        .flat_map(|service| service.check_ids());
+    wanted.checks.keys().cloned().chain(of_services).collect()
 }
 
 #[cfg(test)]

@@ -69,22 +69,26 @@ pub(crate) fn leftovers(
 ) -> Vec<String> {
     let id = wanted.effective_id();
     let wanted_ids = wanted.check_ids();
-    let made = |check: &str| match check
+    checks
+        .values()
+        .filter(|check| check.service_id == id && is_made_for(id, &check.check_id))
+        .filter(|check| !wanted_ids.contains(&check.check_id))
+        .map(|check| check.check_id.clone())
+        .collect()
+}
+
+/// Whether a check's id is one that is made for a check of the instance `id` that nobody named.
+pub(crate) fn is_made_for(id: &str, check: &str) -> bool {
+    let rest = check
         .strip_prefix("service:")
-        .and_then(|rest| rest.strip_prefix(id))
-    {
+        .and_then(|rest| rest.strip_prefix(id));
+    match rest {
         Some("") => true,
         Some(rest) => rest
             .strip_prefix(':')
             .is_some_and(|n| n.parse::<u32>().is_ok()),
         None => false,
-    };
-    checks
-        .values()
-        .filter(|check| check.service_id == id && made(&check.check_id))
-        .filter(|check| !wanted_ids.contains(&check.check_id))
-        .map(|check| check.check_id.clone())
-        .collect()
+    }
 }
 
 fn sorted(tags: &[String]) -> Vec<&String> {

@@ -139,7 +139,13 @@ impl Node {
     /// Runs the checks that are wanted, keeps the guard, and writes what the catalog has otherwise.
     pub(super) async fn settle(&mut self, wanted: &Wanted) -> Result<Settled, Trouble> {
         let refused = self.run_checks(wanted);
-        self.guard.keep().await?;
+        if let Err(trouble) = self.guard.keep().await {
+            if matches!(trouble, Trouble::Taken { .. }) {
+                // What stands under the name is another's now.
+                self.registered = false;
+            }
+            return Err(trouble);
+        }
         let listed = self.client.catalog_node(&self.config.name).await?;
         let checks = self.client.health_node(&self.config.name).await?;
         self.not_an_agents(listed.as_ref())?;
@@ -157,6 +163,8 @@ impl Node {
             &results,
             present,
         );
+        // Whatever becomes of the requests, some may have arrived.
+        self.registered = true;
         for entry in &writes.register {
             self.client.catalog_register(entry).await?;
             if let Some(service) = &entry.service {
@@ -176,7 +184,6 @@ impl Node {
                 tracing::debug!(check = check.check_id, status = %check.status, "written");
             }
         }
-        self.registered = true;
         for entry in &writes.deregister {
             self.client.catalog_deregister(entry).await?;
             tracing::info!(
