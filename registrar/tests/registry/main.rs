@@ -5,6 +5,7 @@ mod agent;
 mod blocking;
 mod checks;
 mod dns;
+mod durable;
 mod event;
 mod http;
 mod kv;
