@@ -22,6 +22,7 @@ use crate::{
     run::RunArgs,
     scale::ScaleArgs,
     services::ServicesArgs,
+    template::TemplateArgs,
     up::UpArgs,
     validate::ValidateArgs,
 };
@@ -76,6 +77,7 @@ pub(crate) enum Command {
     Agent(AgentArgs),
     Run(RunArgs),
     Lb(LbArgs),
+    Template(TemplateArgs),
     Microservice(MicroserviceArgs),
     Services(ServicesArgs),
     Explain(ExplainArgs),

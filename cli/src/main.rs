@@ -23,6 +23,7 @@ mod registry;
 mod run;
 mod scale;
 mod services;
+mod template;
 mod up;
 mod validate;
 
@@ -68,6 +69,7 @@ async fn carry_out(Arguments { global, command }: Arguments) -> Result<(), Failu
         Command::Agent(args) => agent::run(args, &global).await,
         Command::Run(args) => run::run(args, &global).await,
         Command::Lb(args) => lb::run(args, &global).await,
+        Command::Template(args) => template::run(args, &global).await,
         Command::Microservice(args) => microservice::run(args, &global).await,
         Command::Services(args) => services::run(args, &global).await,
         Command::Explain(args) => explain::run(args, &global).await,

@@ -17,6 +17,7 @@ mod proxy;
 mod routing;
 mod run;
 pub mod snapshot;
+pub mod template;
 
 pub use control::{Change, ChangeKind};
 pub use proxy::ListenError;

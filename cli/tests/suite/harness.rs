@@ -229,8 +229,19 @@ impl Http {
 
     /// Sends a request without a body; returns status and body.
     pub(crate) fn ask(&mut self, request: &str, field: &str) -> std::io::Result<(u16, String)> {
-        let head = format!("{request} HTTP/1.1\r\nhost: test\r\n{field}\r\n");
-        self.stream.get_mut().write_all(head.as_bytes())?;
+        self.say(&format!("{request} HTTP/1.1\r\nhost: test\r\n{field}\r\n"))
+    }
+
+    pub(crate) fn put(&mut self, path: &str, body: &str) -> std::io::Result<(u16, String)> {
+        let length = body.len();
+        self.say(&format!(
+            "PUT {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n\r\n{body}"
+        ))
+    }
+
+    /// Sends a whole request, and reads the answer to it.
+    fn say(&mut self, request: &str) -> std::io::Result<(u16, String)> {
+        self.stream.get_mut().write_all(request.as_bytes())?;
         let broken = || std::io::Error::other("not an HTTP answer");
         let mut line = String::new();
         self.stream.read_line(&mut line)?;

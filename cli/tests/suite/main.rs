@@ -7,5 +7,6 @@ mod agent;
 mod alone;
 mod inquiry;
 mod run;
+mod template;
 mod up;
 mod usage;

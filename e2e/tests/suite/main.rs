@@ -34,6 +34,7 @@ mod input;
 mod membership;
 mod outage;
 mod registered;
+mod rendered;
 mod rotation;
 mod up;
 mod wrapped;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Reads a duration. The error says what was expected.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let expected =
         || format!("expected a number and a unit, as 250ms, 10s, 5m or 1h; found {text:?}");
     let split = text

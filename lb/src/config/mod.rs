@@ -3,6 +3,7 @@
 //! What a person writes is parsed here once and never checked again inside. It must not know how the values are used.
 
 mod duration;
+pub(crate) use duration::parse as parse_duration;
 mod file;
 mod route;
 mod watch;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 
 pub use route::{RouteConfig, RouteError};
 pub use watch::ConfigFile;
+pub(crate) use watch::WatchedFile;
 
 /// All that a balancer is told.
 #[derive(Clone, Debug, PartialEq)]

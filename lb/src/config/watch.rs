@@ -1,4 +1,4 @@
-//! A configuration file that is read again when it changes.
+//! Files that are read again when they change.
 //!
 //! The folder is watched, not the file: editors and deployment tools replace a file by renaming another one over it, and
 //! a watch on the file itself would go away with the old one.
@@ -18,26 +18,18 @@ const QUIET: Duration = Duration::from_millis(50);
 /// It is read after so long in any case, though it keeps changing.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
-/// A file being watched.
+/// A file whose contents are wanted whenever they change.
 #[derive(Debug)]
-pub struct ConfigFile {
+pub(crate) struct WatchedFile {
     path: PathBuf,
     text: Option<String>,
     touched: mpsc::Receiver<()>,
     _watcher: notify::RecommendedWatcher,
 }
 
-impl ConfigFile {
+impl WatchedFile {
     /// Watches the file at `path`, whose present contents are taken as known.
-    ///
-    /// # Errors
-    /// [`ConfigError::Watch`]: its folder does not exist or cannot be watched.
-    pub fn watch(path: impl Into<PathBuf>) -> Result<Self, ConfigError> {
-        let path = path.into();
-        let error = |source| ConfigError::Watch {
-            path: path.clone(),
-            source,
-        };
+    pub(crate) fn watch(path: PathBuf) -> notify::Result<Self> {
         let folder = path
             .parent()
             .filter(|p| !p.as_os_str().is_empty())
@@ -59,11 +51,8 @@ impl ConfigFile {
                     // Full means that somebody is about to look.
                     let _ = sender.try_send(());
                 }
-            })
-            .map_err(error)?;
-        watcher
-            .watch(folder, RecursiveMode::NonRecursive)
-            .map_err(error)?;
+            })?;
+        watcher.watch(folder, RecursiveMode::NonRecursive)?;
         let text = std::fs::read_to_string(&path).ok();
         Ok(Self {
             path,
@@ -73,20 +62,18 @@ impl ConfigFile {
         })
     }
 
-    /// Reads the file now, whether it has changed or not.
-    ///
-    /// # Errors
-    /// As [`Config::load`].
-    pub fn reread(&mut self) -> Result<Config, ConfigError> {
-        self.text = std::fs::read_to_string(&self.path).ok();
-        Config::load(&self.path)
+    /// What is in the file as far as is known; `None` if it cannot be read.
+    pub(crate) fn text(&self) -> Option<&str> {
+        self.text.as_deref()
     }
 
-    /// Waits until the file's contents differ, and reads them. Cancel-safe.
-    ///
-    /// # Errors
-    /// As [`Config::load`]: the new contents are no configuration, or the file is gone. What was in use stays in use.
-    pub async fn changed(&mut self) -> Result<Config, ConfigError> {
+    /// Reads the file now.
+    pub(crate) fn reread(&mut self) {
+        self.text = std::fs::read_to_string(&self.path).ok();
+    }
+
+    /// Waits until the file's contents differ. Cancel-safe.
+    pub(crate) async fn changed(&mut self) {
         loop {
             if self.touched.recv().await.is_none() {
                 // The watcher lives in self, and with it the sender.
@@ -103,9 +90,47 @@ impl ConfigFile {
             let text = std::fs::read_to_string(&self.path).ok();
             if text != self.text {
                 self.text = text;
-                return Config::load(&self.path);
+                return;
             }
         }
+    }
+}
+
+/// A configuration file being watched.
+#[derive(Debug)]
+pub struct ConfigFile {
+    file: WatchedFile,
+}
+
+impl ConfigFile {
+    /// Watches the file at `path`, whose present contents are taken as known.
+    ///
+    /// # Errors
+    /// [`ConfigError::Watch`]: its folder does not exist or cannot be watched.
+    pub fn watch(path: impl Into<PathBuf>) -> Result<Self, ConfigError> {
+        let path = path.into();
+        match WatchedFile::watch(path.clone()) {
+            Ok(file) => Ok(Self { file }),
+            Err(source) => Err(ConfigError::Watch { path, source }),
+        }
+    }
+
+    /// Reads the file now, whether it has changed or not.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn reread(&mut self) -> Result<Config, ConfigError> {
+        self.file.reread();
+        Config::load(&self.file.path)
+    }
+
+    /// Waits until the file's contents differ, and reads them. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`Config::load`]: the new contents are no configuration, or the file is gone. What was in use stays in use.
+    pub async fn changed(&mut self) -> Result<Config, ConfigError> {
+        self.file.changed().await;
+        Config::load(&self.file.path)
     }
 }
 

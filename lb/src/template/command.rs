@@ -1,0 +1,100 @@
+//! Runs a user's command: by `sh -c`, with a time limit, its output kept for the log.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+
+/// How long a check or a reload may take. Reloads take a second; what takes longer than this hangs.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// What is kept of a command's output, from its beginning.
+const OUTPUT_LIMIT: u64 = 4 * 1024;
+
+/// Runs `command`. The error is what a person needs to know, in one line.
+pub(super) async fn run(command: &str) -> Result<(), String> {
+    run_within(command, LIMIT).await
+}
+
+async fn run_within(command: &str, limit: Duration) -> Result<(), String> {
+    let mut child = Command::new("sh")
+        .args(["-c", command])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        // A group of its own: when the time is up, what the command has started ends with it.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| format!("cannot run sh: {error}"))?;
+    let group = child
+        .id()
+        .and_then(|id| i32::try_from(id).ok())
+        .and_then(Pid::from_raw);
+    let mut said = Vec::new();
+    let stderr = child.stderr.take();
+    let ended = async {
+        if let Some(stderr) = stderr {
+            let mut start = stderr.take(OUTPUT_LIMIT);
+            // What it said is a comfort, not a condition.
+            let _ = start.read_to_end(&mut said).await;
+            let _ = tokio::io::copy(&mut start.into_inner(), &mut tokio::io::sink()).await;
+        }
+        child.wait().await
+    };
+    let status = match tokio::time::timeout(limit, ended).await {
+        Ok(status) => status.map_err(|error| format!("cannot wait for {command:?}: {error}"))?,
+        Err(_) => {
+            if let Some(group) = group {
+                // It fails only if all of them have ended already.
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+            return Err(format!(
+                "{command:?} took longer than {}s and was ended",
+                limit.as_secs_f32()
+            ));
+        }
+    };
+    if status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&said);
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    Err(format!(
+        "{command:?} ended with {status}{}{said}",
+        if said.is_empty() { "" } else { ": " }
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_that_hangs_is_ended_with_all_it_has_started() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mark = folder.path().join("still-running");
+        let hangs = format!("(sleep 1; touch {}) & sleep 60", mark.display());
+        let error = run_within(&hangs, Duration::from_millis(200))
+            .await
+            .expect_err("it hangs");
+        assert!(error.contains("took longer than 0.2s"), "{error}");
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        assert!(!mark.exists(), "its child went on");
+    }
+
+    #[tokio::test]
+    async fn what_a_command_says_is_kept_when_it_fails() {
+        assert_eq!(run("true").await, Ok(()));
+        let error = run("echo 'line 3: unknown keyword' >&2; exit 3")
+            .await
+            .expect_err("it fails");
+        assert!(
+            error.contains("exit status: 3: line 3: unknown keyword"),
+            "{error}"
+        );
+        assert!(run("yes | head -c 1000000 >&2; exit 1").await.is_err());
+    }
+}
