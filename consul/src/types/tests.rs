@@ -184,7 +184,7 @@ fn a_registration_in_any_spelling() {
 fn what_a_registration_leaves_to_judge() {
     let odd: ServiceRegistration = read(json!({
         "Name": "web", "Port": -1, "Locality": {}, "Token": "s3cret", "Check": {},
-        "Checks": [{"Interval": 10_000_000_000_i64, "TTL": 0, "OSService": "x", "OutputMaxSize": -1}],
+        "Checks": [{"Interval": 10_000_000_000_i64, "TTL": 0, "Weather": "x", "OSService": "ntp", "Token": "s3cret", "OutputMaxSize": -1}],
     }));
     assert_eq!((odd.effective_id(), odd.port), ("web", -1));
     assert_eq!(odd.unknown, ["Locality"]);
@@ -194,7 +194,8 @@ fn what_a_registration_leaves_to_judge() {
         (odd.checks[1].ttl.as_deref(), odd.checks[1].output_max_size),
         (None, -1)
     );
-    assert_eq!(odd.checks[1].unknown, ["OSService"]);
+    assert_eq!(odd.checks[1].unknown, ["Weather"]);
+    assert_eq!(odd.checks[1].os_service.as_deref(), Some("ntp"));
     assert!(!format!("{odd:?}").contains("s3cret"));
     for (body, part) in [
         (json!({"Port": "80"}), "field Port"),
