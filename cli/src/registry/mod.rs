@@ -3,6 +3,7 @@
 //! It joins arguments with the registrar's registry and says where that listens.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Args;
 use registrar::check::Scripts;
@@ -18,7 +19,10 @@ Examples:
   CONSUL_HTTP_ADDR=127.0.0.1:8501 turno services
   turno registry --dns-listen 127.0.0.1:8600   then: dig @127.0.0.1 -p 8600 web.service.consul SRV
 
-It keeps everything in memory and has no access control: whoever reaches it may change it.";
+  turno registry --data-dir /var/lib/turno
+
+Without --data-dir everything is in memory and forgotten at its end. With it, a write is answered once it is on disk.
+It has no access control: whoever reaches it may change it.";
 
 /// The embedded registry: Consul's HTTP API for one machine
 #[derive(Debug, Args)]
@@ -33,6 +37,9 @@ pub(crate) struct RegistryArgs {
     /// The datacenter it says it is
     #[arg(long, value_name = "NAME", default_value = "dc1")]
     datacenter: String,
+    /// Keep everything in this folder, made if it is not there [default: in memory only]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// Answer Consul's DNS names (web.service.consul) here, over UDP and TCP; Consul's port is 8600 [default: no DNS]
     #[arg(long, value_name = "ADDR")]
     dns_listen: Option<SocketAddr>,
@@ -51,6 +58,7 @@ pub(crate) async fn run(args: RegistryArgs) -> Result<(), Failure> {
     let registry = Registry::bind(RegistryConfig {
         dns_listen: args.dns_listen,
         scripts,
+        data_dir: args.data_dir.clone(),
         ..config(args.listen, args.node, args.datacenter)
     })
     .await?;
@@ -59,6 +67,12 @@ pub(crate) async fn run(args: RegistryArgs) -> Result<(), Failure> {
     if let Some(address) = registry.dns_addr() {
         output::line(&format!("dns listening on {address}"))?;
     }
+    output::line(&match &args.data_dir {
+        Some(folder) => format!("every write is kept in {}", folder.display()),
+        None => {
+            "in memory only: when it ends, everything is forgotten (--data-dir keeps it)".into()
+        }
+    })?;
     output::line(&format!(
         "try:  curl http://{}/v1/catalog/services",
         connect::reachable(address)

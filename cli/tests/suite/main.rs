@@ -5,6 +5,7 @@ mod harness;
 
 mod agent;
 mod alone;
+mod durable;
 mod inquiry;
 mod run;
 mod template;

@@ -181,7 +181,7 @@ pub(crate) struct Opened {
 }
 
 impl Journal {
-    /// Reads a folder, or makes one for `local`. `node_id` is whether the id of `local` was asked for.
+    /// Reads a folder, or makes one for `local`.
     pub(crate) fn open(path: &Path, local: &LocalNode) -> Result<Opened, DurableError> {
         let wall = || {
             SystemTime::now()

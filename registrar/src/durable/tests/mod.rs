@@ -1,7 +1,10 @@
 //! What the files hold comes back, or is refused by name; never something else.
 
 use std::fs;
+use std::future::Future;
 use std::sync::{Arc, Mutex};
+
+mod property;
 
 use super::*;
 use crate::catalog::{HowToSet, Write};
@@ -246,4 +249,21 @@ fn a_write_of_every_field_survives_its_encoding() {
     let (now, index, decoded) = Record::decode(&bytes).expect("a record");
     assert_eq!((now, index), (record.now, 9));
     assert_eq!(format!("{decoded:?}"), format!("{command:?}"));
+}
+
+#[test]
+fn nobody_is_answered_before_it_is_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (journal, world) = open(folder.path()).expect("a fresh folder");
+    let number = world.apply(&journal, set("k", "v"));
+    let mut answered = Box::pin(journal.kept(number));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(answered.as_mut().poll(&mut context).is_pending());
+    journal.start(world).expect("a thread");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(answered).expect("a disk");
+    let log = fs::read(folder.path().join("log-1")).expect("the log");
+    assert!(log.len() > frame::FILE_HEAD);
 }
