@@ -18,6 +18,7 @@ mod routing;
 mod run;
 pub mod snapshot;
 pub mod template;
+mod until;
 
 pub use control::{Change, ChangeKind};
 pub use proxy::ListenError;

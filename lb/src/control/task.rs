@@ -11,6 +11,7 @@ use crate::config::RouteConfig;
 use crate::pool::Upstream;
 use crate::routing::RouteTable;
 use crate::snapshot::{Snapshot, diff};
+use crate::until::until;
 
 /// What the task listens to.
 #[derive(Debug)]
@@ -64,13 +65,6 @@ pub(crate) async fn run(
             () = until(comes_back) => {}
             () = shutdown.cancelled() => return,
         }
-    }
-}
-
-async fn until(when: Option<Instant>) {
-    match when {
-        Some(when) => tokio::time::sleep_until(when.into()).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::memory::{Memory, Seen};
 use super::{Freshness, Rotation, SETTLE, rotation};
 use crate::snapshot::{Endpoint, EndpointId, Excluded, Service, Snapshot};
+use crate::until::until;
 
 /// How long one query may wait for a change. It is also how old an answer gets while nothing happens.
 const WAIT: Duration = Duration::from_secs(30);
@@ -62,7 +63,7 @@ impl Follower {
             let expiry = self.memory.next_expiry();
             tokio::select! {
                 event = self.watch.next() => self.take(event).await,
-                () = at(expiry) => {
+                () = until(expiry) => {
                     if let Some(service) = self.memory.expire(Instant::now()) {
                         let service = service.clone();
                         tracing::info!(service = &*self.name, "no longer kept: what a restarted registry has not listed again");
@@ -206,11 +207,4 @@ async fn address(host: &str, port: u16) -> Result<SocketAddr, String> {
         Err(_) => format!("no answer within {}s", LOOKUP_LIMIT.as_secs()),
     };
     Err(format!("cannot look up {host}: {error}"))
-}
-
-async fn at(when: Option<Instant>) {
-    match when {
-        Some(when) => tokio::time::sleep_until(when.into()).await,
-        None => std::future::pending().await,
-    }
 }

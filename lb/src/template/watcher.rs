@@ -15,6 +15,7 @@ use super::output::{Output, Written};
 use super::quiet::QuietPeriod;
 use super::{TemplateError, TemplateSpec, Wait};
 use crate::config::WatchedFile;
+use crate::until::until;
 
 /// Answers waiting to be taken in. Followers wait when it is full: only the newest answer of each matters, and it comes.
 const MAX_NEWS: usize = 256;
@@ -262,11 +263,4 @@ fn print(spec: &TemplateSpec, text: &str) {
     let _ = writeln!(out, "> {}", spec.target.display());
     let _ = out.write_all(text.as_bytes());
     let _ = out.flush();
-}
-
-async fn until(when: Option<Instant>) {
-    match when {
-        Some(when) => tokio::time::sleep_until(when.into()).await,
-        None => std::future::pending().await,
-    }
 }
