@@ -1,0 +1,214 @@
+//! How a request ends: with a worker's answer, with its failure, or with an error of ours.
+//!
+//! The first answer counts, whichever attempt it comes from. Whatever ends a request goes through `take_out`.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::Bytes;
+
+use super::{
+    Broker,
+    dedup::{Answer, check_sum},
+    message::{Delivery, Frames, Output, Peer, Refusal, ToClient, What},
+    request::{Held, Place, RequestNumber},
+    timers::Timer,
+};
+
+impl Broker {
+    /// Takes an attempt off a worker that has finished with it. Returns the request if somebody still waits for it.
+    fn settled(&mut self, peer: Peer, delivery: Delivery, now: Instant) -> Option<RequestNumber> {
+        if !self.hear(peer, now) {
+            return None;
+        }
+        if self
+            .attempts
+            .get(&delivery)
+            .is_none_or(|it| it.worker != peer)
+        {
+            self.counters.strays += 1; // forged, or from before it was lost
+            return None;
+        }
+        self.timers.clear(Timer::Lease(delivery));
+        let request = self.attempts.remove(&delivery).and_then(|it| it.request);
+        if let Some(worker) = self.workers.get_mut(&peer) {
+            worker.running.retain(|&other| other != delivery);
+            self.settle(peer);
+        }
+        match request {
+            Some(number) => {
+                if let Some(held) = self.requests.get_mut(&number) {
+                    held.deliveries.retain(|&other| other != delivery);
+                }
+            }
+            None => self.counters.late += 1,
+        }
+        request
+    }
+
+    pub(super) fn finished(&mut self, peer: Peer, delivery: Delivery, body: Frames, now: Instant) {
+        let Some(number) = self.settled(peer, delivery, now) else {
+            return;
+        };
+        if body.iter().map(Bytes::len).sum::<usize>() > self.limits.max_body {
+            let refusal = Refusal {
+                maybe_executed: true,
+                ..Refusal::new(502, "the answer is too large")
+            };
+            return self.fail(number, refusal);
+        }
+        self.counters.answered += 1;
+        self.tell_of(What::Answered, number, Some(peer), 200);
+        let Some((held, service)) = self.take_out(number) else {
+            return;
+        };
+        let (id, last) = (held.id(), held.from.len().saturating_sub(1));
+        if held.id.is_some() {
+            self.keep(&held, &service, Answer::Final(body.clone()), now);
+        }
+        let mut body = Some(body);
+        for (at, address) in held.from.into_iter().enumerate() {
+            let body = if at == last {
+                body.take()
+            } else {
+                body.clone()
+            };
+            let message = ToClient::Final {
+                id: id.clone(),
+                service: service.clone(),
+                body: body.unwrap_or_default(),
+            };
+            self.out.push(Output::Client(address, message));
+        }
+    }
+
+    pub(super) fn partial(&mut self, peer: Peer, delivery: Delivery, body: &Frames, now: Instant) {
+        if !self.hear(peer, now) {
+            return;
+        }
+        let attempt = self.attempts.get(&delivery);
+        let Some(attempt) = attempt.filter(|attempt| attempt.worker == peer) else {
+            self.counters.strays += 1;
+            return;
+        };
+        let held = attempt
+            .request
+            .and_then(|number| self.requests.get_mut(&number));
+        // Only the present attempt may begin an answer: two that write in turns would make no sense.
+        let Some(held) = held.filter(|held| held.place == Place::Running(delivery)) else {
+            self.counters.late += 1;
+            return;
+        };
+        if !held.stream {
+            self.counters.strays += 1;
+            return;
+        }
+        held.begun = true;
+        for address in &held.from {
+            let message = ToClient::Partial {
+                id: held.id(),
+                body: body.clone(),
+            };
+            self.out.push(Output::Client(address.clone(), message));
+        }
+    }
+
+    pub(super) fn failed(
+        &mut self,
+        peer: Peer,
+        delivery: Delivery,
+        (code, text): (u16, Bytes),
+        retryable: bool,
+        now: Instant,
+    ) {
+        if retryable {
+            if self.hear(peer, now)
+                && self
+                    .attempts
+                    .get(&delivery)
+                    .is_some_and(|it| it.worker == peer)
+            {
+                if let Some(worker) = self.workers.get_mut(&peer) {
+                    worker.running.retain(|&other| other != delivery);
+                }
+                self.lose_delivery(delivery);
+                self.settle(peer);
+            } else {
+                self.counters.strays += 1;
+            }
+            return;
+        }
+        let Some(number) = self.settled(peer, delivery, now) else {
+            return;
+        };
+        let refusal = Refusal {
+            code,
+            text,
+            retry_after: None,
+            maybe_executed: true,
+        };
+        self.counters.failed += 1;
+        self.tell_of(What::Answered, number, Some(peer), code);
+        if let Some((held, service)) = self.take_out(number) {
+            self.keep(&held, &service, Answer::Failed(refusal.clone()), now);
+            self.send_refusal(held, &service, &refusal);
+        }
+    }
+
+    /// Ends a request with an error of ours.
+    pub(super) fn fail(&mut self, number: RequestNumber, refusal: Refusal) {
+        self.counters.failed += 1;
+        self.tell_of(What::Answered, number, None, refusal.code);
+        if let Some((held, service)) = self.take_out(number) {
+            self.send_refusal(held, &service, &refusal);
+        }
+    }
+
+    fn send_refusal(&mut self, held: Held, service: &Arc<str>, refusal: &Refusal) {
+        let id = held.id();
+        for address in held.from {
+            let message = ToClient::Error {
+                id: id.clone(),
+                service: service.clone(),
+                refusal: refusal.clone(),
+            };
+            self.out.push(Output::Client(address, message));
+        }
+    }
+}
+
+impl Broker {
+    /// Takes a request out of everything that knows it. Attempts that still run go on without it.
+    pub(super) fn take_out(&mut self, number: RequestNumber) -> Option<(Held, Arc<str>)> {
+        let held = self.requests.remove(&number)?;
+        if let Place::Queued(place) = held.place {
+            self.board.dequeue(held.service, place, held.size);
+        }
+        self.timers.clear(Timer::Deadline(number));
+        self.timers.clear(Timer::Grace(number));
+        for delivery in &held.deliveries {
+            if let Some(attempt) = self.attempts.get_mut(delivery) {
+                attempt.request = None;
+            }
+        }
+        if let Some(id) = &held.id {
+            self.by_id.remove(id);
+        }
+        for address in &held.from {
+            self.unlist(address.peer, number);
+        }
+        self.bytes -= held.size;
+        let service = self.service_of(&held);
+        self.board.release(held.service);
+        Some((held, service))
+    }
+
+    /// Keeps the answer to a request that may come again.
+    fn keep(&mut self, held: &Held, service: &str, answer: Answer, now: Instant) {
+        if let Some(id) = held.id.clone() {
+            let sum = check_sum(service.as_bytes(), &held.body);
+            self.answers.put(id, answer, sum, now);
+            let due = now + self.limits.answer_age;
+            self.timers.set_if_clear(Timer::Answers, due);
+        }
+    }
+}

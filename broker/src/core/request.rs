@@ -1,0 +1,59 @@
+//! A request as the broker holds it, from its acceptance to its answer.
+//!
+//! Plain state; what becomes of it is decided in `accept`, `dispatch`, `loss` and `answer`.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::Bytes;
+
+use super::{
+    board::ServiceId,
+    message::{Delivery, Frames, Peer, Retry, ReturnAddress},
+};
+
+/// Numbers requests in the order in which they were accepted.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(super) struct RequestNumber(pub(super) u64);
+
+/// Where a request is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Place {
+    /// In its service's queue, at this place.
+    Queued(i64),
+    /// With a worker.
+    Running(Delivery),
+}
+
+#[derive(Debug)]
+pub(super) struct Held {
+    /// Who wants the answer: several if the same request came by several connections, none if all have left.
+    pub(super) from: Vec<ReturnAddress>,
+    pub(super) id: Option<Bytes>,
+    pub(super) service: ServiceId,
+    pub(super) place: Place,
+    /// All attempts whose worker has not yet finished with them; those overtaken by a later one as well.
+    pub(super) deliveries: Vec<Delivery>,
+    pub(super) attempts: u8,
+    pub(super) tried: Vec<Peer>,
+    pub(super) deadline: Instant,
+    pub(super) retry: Retry,
+    pub(super) stream: bool,
+    /// Whether the client has seen part of an answer: a second run cannot be joined to it.
+    pub(super) begun: bool,
+    pub(super) trace: Option<Arc<str>>,
+    pub(super) body: Frames,
+    /// What it is accounted for, in bytes.
+    pub(super) size: usize,
+}
+
+impl Held {
+    /// The id for messages to the client: empty if it gave none.
+    pub(super) fn id(&self) -> Bytes {
+        self.id.clone().unwrap_or_default()
+    }
+
+    /// Whether anybody may still take the answer: a client that gave an id may come back for it.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.from.is_empty() || self.id.is_some()
+    }
+}
