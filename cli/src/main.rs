@@ -27,7 +27,7 @@ mod template;
 mod up;
 mod validate;
 
-use std::{process::ExitCode, time::Duration};
+use std::{net::TcpListener, process::ExitCode, time::Duration};
 
 use clap::Parser;
 
@@ -46,6 +46,15 @@ fn main() -> ExitCode {
         Err(error) => return args::refuse(&error),
     };
     daemon::telemetry::init_with(arguments.global.log_format, arguments.command.log_filter());
+    // While there is one thread only.
+    let inherited = match &arguments.command {
+        Command::Lb(_) => daemon::systemd::inherited(),
+        _ => Ok(None),
+    };
+    let inherited = match inherited {
+        Ok(inherited) => inherited,
+        Err(error) => return Failure::from(error).report(),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -53,7 +62,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return Failure::of("cannot start the async runtime", &error).report(),
     };
-    let ended = runtime.block_on(carry_out(arguments));
+    let ended = runtime.block_on(carry_out(arguments, inherited));
     runtime.shutdown_timeout(LEFTOVERS);
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -61,14 +70,17 @@ fn main() -> ExitCode {
     }
 }
 
-async fn carry_out(Arguments { global, command }: Arguments) -> Result<(), Failure> {
+async fn carry_out(
+    Arguments { global, command }: Arguments,
+    inherited: Option<TcpListener>,
+) -> Result<(), Failure> {
     match command {
         Command::Up(args) => up::run(args, &global).await,
         Command::Scale(args) => scale::run(args).await,
         Command::Registry(args) => registry::run(args).await,
         Command::Agent(args) => agent::run(args, &global).await,
         Command::Run(args) => run::run(args, &global).await,
-        Command::Lb(args) => lb::run(args, &global).await,
+        Command::Lb(args) => lb::run(args, &global, inherited).await,
         Command::Template(args) => template::run(args, &global).await,
         Command::Microservice(args) => microservice::run(args, &global).await,
         Command::Services(args) => services::run(args, &global).await,

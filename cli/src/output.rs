@@ -5,6 +5,7 @@
 
 use std::io::{self, Write};
 
+use daemon::systemd::{self, State};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -12,6 +13,13 @@ use crate::failure::Failure;
 /// Prints one line on standard output and flushes it, so that a script can wait for it.
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
     print(&format!("{text}\n"))
+}
+
+/// Says that everything works: to people and scripts by the line that ends a start, and to systemd.
+pub(crate) fn ready() -> Result<(), Failure> {
+    line("turno: ready")?;
+    systemd::notify(State::Ready);
+    Ok(())
 }
 
 /// Prints text that brings its own line ends.

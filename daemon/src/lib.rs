@@ -8,4 +8,5 @@ pub mod backoff;
 pub mod http;
 pub mod net;
 pub mod shutdown;
+pub mod systemd;
 pub mod telemetry;

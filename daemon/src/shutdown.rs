@@ -1,4 +1,4 @@
-//! Turns the signals that ask a program to stop into one token that every task watches.
+//! Turns the signals that ask a program to stop into one token that every task watches, and tells systemd of the stop.
 //!
 //! The first SIGINT or SIGTERM asks for a clean stop, the second one ends the process at once. What
 //! a clean stop consists of is the business of whoever watches the token.
@@ -6,6 +6,8 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
+
+use crate::systemd;
 
 /// Exit status of an impatient stop: what shells report for a program ended by SIGINT.
 const SECOND_SIGNAL_STATUS: i32 = 130;
@@ -32,6 +34,7 @@ pub fn on_signal() -> CancellationToken {
 async fn watch(token: CancellationToken, mut interrupt: Signal, mut terminate: Signal) {
     let name = next(&mut interrupt, &mut terminate).await;
     info!(signal = name, "stopping; a second signal stops at once");
+    systemd::notify(systemd::State::Stopping);
     token.cancel();
     let name = next(&mut interrupt, &mut terminate).await;
     warn!(signal = name, "second signal: exiting at once");

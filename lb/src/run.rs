@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use daemon::systemd::Pulse;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +14,7 @@ use crate::control::{self, Change, Control, Inputs, Outputs};
 use crate::discovery::Discovery;
 use crate::observe::Metrics;
 use crate::pool::Reports;
-use crate::proxy::{self, ListenError, Shared, Worker};
+use crate::proxy::{self, ListenError, Reserved, Shared, Worker};
 use crate::routing::RouteTable;
 
 /// Changes a slow reader may be behind before it misses some.
@@ -43,6 +44,7 @@ pub struct Balancer {
     routes: watch::Sender<Vec<RouteConfig>>,
     config: Config,
     workers: Vec<std::thread::JoinHandle<std::io::Result<()>>>,
+    pulses: Vec<Pulse>,
     discovery: Discovery,
     shutdown: CancellationToken,
 }
@@ -59,6 +61,30 @@ impl Balancer {
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
         let reserved = proxy::reserve(config.listen)?;
+        Self::start_on(reserved, config, client, shutdown).await
+    }
+
+    /// The same on a listening socket that a service manager holds, whatever `config.listen` says. Clients who connect when
+    /// it has stopped wait in that socket for the next balancer.
+    ///
+    /// # Errors
+    /// The socket cannot be used, or `shutdown` came first.
+    pub async fn start_inherited(
+        listener: std::net::TcpListener,
+        config: Config,
+        client: consul::Client,
+        shutdown: CancellationToken,
+    ) -> Result<Self, StartError> {
+        let reserved = proxy::inherit(listener)?;
+        Self::start_on(reserved, config, client, shutdown).await
+    }
+
+    async fn start_on(
+        reserved: Reserved,
+        config: Config,
+        client: consul::Client,
+        shutdown: CancellationToken,
+    ) -> Result<Self, StartError> {
         let metrics = Metrics::new();
         let mut discovery = Discovery::new(client, &config.fixed);
         let followed = config.discovered();
@@ -100,13 +126,17 @@ impl Balancer {
             metrics: Arc::clone(&metrics),
             reports,
             access_log: config.access_log,
+            inherited: reserved.is_inherited(),
         });
         let sockets = reserved.share(config.workers)?;
         let address = sockets
             .first()
             .and_then(|socket| socket.local_addr().ok())
             .unwrap_or(config.listen);
-        let workers = start_workers(&shared, &published, sockets, &shutdown)?;
+        let pulses: Vec<Pulse> = (0..sockets.len())
+            .map(|i| Pulse::new(&format!("worker-{i}")))
+            .collect();
+        let workers = start_workers(&shared, &published, sockets, &pulses, &shutdown)?;
         tokio::spawn(control::run(control, inputs, outputs, shutdown.clone()));
         let admin = Admin {
             metrics,
@@ -121,6 +151,7 @@ impl Balancer {
             routes,
             config,
             workers,
+            pulses,
             discovery,
             shutdown,
         })
@@ -130,6 +161,12 @@ impl Balancer {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The pulses of its workers, for a watchdog.
+    #[must_use]
+    pub fn pulses(&self) -> Vec<Pulse> {
+        self.pulses.clone()
     }
 
     /// What it says of itself.
@@ -194,14 +231,15 @@ fn start_workers(
     shared: &Arc<Shared>,
     published: &watch::Receiver<Arc<RouteTable>>,
     sockets: Vec<std::net::TcpListener>,
+    pulses: &[Pulse],
     shutdown: &CancellationToken,
 ) -> Result<Vec<std::thread::JoinHandle<std::io::Result<()>>>, StartError> {
     let mut workers = Vec::with_capacity(sockets.len());
-    for (i, socket) in sockets.into_iter().enumerate() {
+    for (i, (socket, pulse)) in sockets.into_iter().zip(pulses.iter().cloned()).enumerate() {
         let (shared, published, shutdown) =
             (Arc::clone(shared), published.clone(), shutdown.clone());
         let thread = std::thread::Builder::new().name(format!("worker-{i}"));
-        let worker = thread.spawn(move || Worker::run(shared, published, socket, shutdown));
+        let worker = thread.spawn(move || Worker::run(shared, published, socket, pulse, shutdown));
         workers.push(worker.map_err(StartError::Worker)?);
     }
     Ok(workers)

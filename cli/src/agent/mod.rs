@@ -104,6 +104,7 @@ pub(crate) async fn run(args: AgentArgs, global: &Global) -> Result<(), Failure>
         }
     };
     output::line(&format!("agent for {}", client.address()))?;
+    daemon::systemd::watchdog(Vec::new(), shutdown.clone());
     let stopped = shutdown.clone();
     let ended = tokio::select! {
         () = agent.run(shutdown, reloads) => Ok(()),
@@ -201,7 +202,7 @@ async fn announce(
             parts.push(format!("{problems} in files (see the log)"));
         }
         output::line(&parts.join(", "))?;
-        output::line("turno: ready")?;
+        output::ready()?;
     }
     std::future::pending().await
 }

@@ -3,13 +3,17 @@
 //! It makes one configuration of a file or of flags, opens the admin listener, and waits with the
 //! balancer for its first snapshot. What to do with a request is the lb crate's business.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+};
 
 use ::lb::{
-    Balancer,
+    Balancer, StartError,
     config::{Config, ConfigError, ConfigFile, Policy, RouteConfig},
 };
 use clap::Args;
+use daemon::systemd::{self, State};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -56,7 +60,11 @@ pub(crate) struct LbArgs {
 }
 
 /// Balances until a signal stops it, then lets the requests in flight finish.
-pub(crate) async fn run(args: LbArgs, global: &Global) -> Result<(), Failure> {
+pub(crate) async fn run(
+    args: LbArgs,
+    global: &Global,
+    inherited: Option<TcpListener>,
+) -> Result<(), Failure> {
     // Watched before it is read: no change can fall between the two.
     let file = args.config.as_ref().map(ConfigFile::watch).transpose()?;
     let config = config(&args)?;
@@ -74,7 +82,7 @@ pub(crate) async fn run(args: LbArgs, global: &Global) -> Result<(), Failure> {
         // First: a stop while waiting is no failure.
         biased;
         () = shutdown.cancelled() => return Ok(()),
-        started = Balancer::start(config, client, shutdown.clone()) => started?,
+        started = start(inherited, config, client, shutdown.clone()) => started?,
     };
     output::line(&format!(
         "balancer listening on http://{}",
@@ -92,7 +100,8 @@ pub(crate) async fn run(args: LbArgs, global: &Global) -> Result<(), Failure> {
     if let Some(address) = admin_address {
         output::line(&format!("admin listening on http://{address}"))?;
     }
-    output::line("turno: ready")?;
+    systemd::watchdog(balancer.pulses(), shutdown.clone());
+    output::ready()?;
 
     tokio::select! {
         () = follow(file, hangup, &mut balancer) => {}
@@ -107,13 +116,29 @@ pub(crate) async fn run(args: LbArgs, global: &Global) -> Result<(), Failure> {
     Ok(())
 }
 
+/// On the socket that systemd holds, if it gave us one; else on an address of our own.
+async fn start(
+    inherited: Option<TcpListener>,
+    config: Config,
+    client: consul::Client,
+    shutdown: CancellationToken,
+) -> Result<Balancer, StartError> {
+    match inherited {
+        Some(socket) => Balancer::start_inherited(socket, config, client, shutdown).await,
+        None => Balancer::start(config, client, shutdown).await,
+    }
+}
+
 /// Takes new routes from the file whenever it changes, and on SIGHUP. A broken file changes nothing.
 async fn follow(mut file: Option<ConfigFile>, mut hangup: Signal, balancer: &mut Balancer) {
     loop {
         let read = tokio::select! {
             read = changed(file.as_mut()) => read,
             _ = hangup.recv() => match &mut file {
-                Some(file) => file.reread(),
+                Some(file) => {
+                    systemd::notify(State::Reloading);
+                    file.reread()
+                }
                 None => {
                     warn!("SIGHUP: there is no --config FILE to read again");
                     continue;
@@ -128,12 +153,17 @@ async fn follow(mut file: Option<ConfigFile>, mut hangup: Signal, balancer: &mut
                     routes,
                     "the configuration file was read again: its routes are in use"
                 );
+                systemd::notify(State::Status(&format!("routes from the file: {routes}")));
                 if !later.is_empty() {
                     warn!("needs a new start to take effect: {}", later.join(", "));
                 }
             }
-            Err(error) => warn!("the configuration in use stays: {error}"),
+            Err(error) => {
+                warn!("the configuration in use stays: {error}");
+                systemd::notify(State::Status(&format!("the file has a mistake: {error}")));
+            }
         }
+        systemd::notify(State::Ready);
     }
 }
 

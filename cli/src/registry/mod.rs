@@ -77,7 +77,8 @@ pub(crate) async fn run(args: RegistryArgs) -> Result<(), Failure> {
         "try:  curl http://{}/v1/catalog/services",
         connect::reachable(address)
     ))?;
-    output::line("turno: ready")?;
+    daemon::systemd::watchdog(Vec::new(), shutdown.clone());
+    output::ready()?;
     registry.run(shutdown).await;
     Ok(())
 }

@@ -5,7 +5,7 @@
 use ::lb::template::{Options, TemplateError, TemplateSpec, Wait, Watcher};
 use clap::Args;
 
-use crate::{args::Global, connect, failure::Failure};
+use crate::{args::Global, connect, failure::Failure, output};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -60,5 +60,19 @@ pub(crate) async fn run(args: TemplateArgs, global: &Global) -> Result<(), Failu
             .map_err(|error| Failure::usage(format!("--wait: {error}")))?,
     };
     let watcher = Watcher::new(options, connect::client(global)?)?;
-    Ok(watcher.run(daemon::shutdown::on_signal()).await?)
+    let shutdown = daemon::shutdown::on_signal();
+    let follows = !(args.once || args.dry);
+    daemon::systemd::watchdog(Vec::new(), shutdown.clone());
+    let written = watcher.written();
+    let announce = async {
+        written.cancelled().await;
+        if follows {
+            output::ready()?;
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        ended = watcher.run(shutdown) => Ok(ended?),
+        failed = announce => failed,
+    }
 }

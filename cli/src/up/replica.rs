@@ -206,6 +206,8 @@ impl Replica {
             ])
             .env_remove("CONSUL_HTTP_TOKEN")
             .env_remove("TURNO_ADMIN_TOKEN")
+            // Systemd watches us, and hears of us.
+            .env_remove(daemon::systemd::SOCKET_VARIABLE)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         if std::env::var_os("RUST_LOG").is_none() {

@@ -16,7 +16,7 @@ pub(super) async fn all(
     shutdown: &CancellationToken,
 ) -> Result<(), Failure> {
     output::print(&beginning(view, embedded))?;
-    output::line("turno: ready")?;
+    output::ready()?;
     loop {
         let change = tokio::select! {
             change = changes.recv() => change,

@@ -8,6 +8,7 @@ mod alone;
 mod durable;
 mod inquiry;
 mod run;
+mod systemd;
 mod template;
 mod up;
 mod usage;

@@ -1,4 +1,5 @@
-//! Listener sockets: one for each worker on the same address, so that the kernel spreads connections over the cores.
+//! Listener sockets: one for each worker on the same address, so that the kernel spreads connections over the cores. Or one
+//! that a service manager made and keeps: the workers then share it, and clients wait in it while no balancer runs.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -29,11 +30,13 @@ fn hint(error: &io::Error) -> String {
     }
 }
 
-/// An address that is ours, and not listened on yet: who connects is refused.
+/// An address that is ours, and, unless a service manager does, not listened on yet: who connects is refused.
 #[derive(Debug)]
 pub(crate) struct Reserved {
     address: SocketAddr,
     socket: Socket,
+    /// It is the manager's, who listens already, and goes on when we end.
+    inherited: bool,
 }
 
 /// Makes `address` ours. With port 0 a free port is chosen.
@@ -49,19 +52,54 @@ pub(crate) fn reserve(address: SocketAddr) -> Result<Reserved, ListenError> {
     let address = local
         .as_socket()
         .ok_or_else(|| error(io::ErrorKind::Unsupported.into()))?;
-    Ok(Reserved { address, socket })
+    Ok(Reserved {
+        address,
+        socket,
+        inherited: false,
+    })
+}
+
+/// Takes over a listening socket that a service manager holds.
+pub(crate) fn inherit(listener: TcpListener) -> Result<Reserved, ListenError> {
+    let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
+    let address = listener.local_addr();
+    let error = |source| ListenError {
+        address: *address.as_ref().unwrap_or(&unspecified),
+        source,
+    };
+    listener.set_nonblocking(true).map_err(error)?;
+    Ok(Reserved {
+        address: *address.as_ref().unwrap_or(&unspecified),
+        socket: listener.into(),
+        inherited: true,
+    })
 }
 
 impl Reserved {
+    /// Whether a service manager goes on listening when we end.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.inherited
+    }
+
     /// Listens, with `count` sockets, at least one.
     pub(crate) fn share(self, count: usize) -> Result<Vec<TcpListener>, ListenError> {
         let error = |source| ListenError {
             address: self.address,
             source,
         };
-        let mut sockets = vec![self.socket];
+        let mut sockets = Vec::with_capacity(count);
         for _ in 1..count {
-            sockets.push(bound(self.address, true).map_err(error)?);
+            // Nobody can listen beside a socket that was made without SO_REUSEPORT. So all accept from the one queue.
+            let another = if self.inherited {
+                self.socket.try_clone()
+            } else {
+                bound(self.address, true)
+            };
+            sockets.push(another.map_err(error)?);
+        }
+        sockets.push(self.socket);
+        if self.inherited {
+            return Ok(sockets.into_iter().map(Into::into).collect());
         }
         sockets
             .into_iter()

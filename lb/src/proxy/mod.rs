@@ -21,5 +21,5 @@ mod worker;
 
 pub(crate) use descriptors::clients_allowed;
 pub use listener::ListenError;
-pub(crate) use listener::reserve;
+pub(crate) use listener::{Reserved, inherit, reserve};
 pub(crate) use worker::{Shared, Worker};

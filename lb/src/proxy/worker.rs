@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon::systemd::Pulse;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Semaphore, watch};
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) reports: Reports,
     pub(crate) access_log: bool,
+    /// Whether a service manager goes on listening when we end.
+    pub(crate) inherited: bool,
 }
 
 /// What the clients of one worker share.
@@ -55,6 +58,7 @@ pub(crate) struct Worker {
     /// Where a response's head is written before it goes out. Used like `scratch`.
     pub(super) out: RefCell<Vec<u8>>,
     pub(super) drain: Drain,
+    pulse: Pulse,
     table: RefCell<Table>,
     buffers: RefCell<Vec<Box<[u8]>>>,
 }
@@ -75,6 +79,7 @@ impl Worker {
         shared: Arc<Shared>,
         published: watch::Receiver<Arc<RouteTable>>,
         listener: std::net::TcpListener,
+        pulse: Pulse,
         shutdown: CancellationToken,
     ) -> io::Result<()> {
         let runtime = Builder::new_current_thread()
@@ -82,19 +87,24 @@ impl Worker {
             .build_local(LocalOptions::default())?;
         runtime.block_on(async move {
             let listener = TcpListener::from_std(listener)?;
-            let worker = Rc::new(Self::new(shared, published));
+            let worker = Rc::new(Self::new(shared, published, pulse));
             worker.serve(listener, shutdown).await;
             Ok(())
         })
     }
 
-    fn new(shared: Arc<Shared>, mut published: watch::Receiver<Arc<RouteTable>>) -> Self {
+    fn new(
+        shared: Arc<Shared>,
+        mut published: watch::Receiver<Arc<RouteTable>>,
+        pulse: Pulse,
+    ) -> Self {
         let current = Arc::clone(&published.borrow_and_update());
         Self {
             connections: RefCell::new(Connections::new(shared.limits.upstream_idle_connections)),
             scratch: RefCell::new(vec![0; BUFFER].into()),
             out: RefCell::default(),
             drain: Drain::default(),
+            pulse,
             table: RefCell::new(Table { published, current }),
             buffers: RefCell::default(),
             shared,
@@ -134,7 +144,10 @@ impl Worker {
             () = shutdown.cancelled() => {}
         }
         self.drain.start();
-        self.accept_the_last(&listener, &clients);
+        // Whoever waits in a socket that outlives us is for the balancer that comes next.
+        if !self.shared.inherited {
+            self.accept_the_last(&listener, &clients);
+        }
         drop(listener);
         clients.close();
         let limit = self.shared.limits.drain;
@@ -189,12 +202,13 @@ impl Worker {
         }
     }
 
-    /// Looks through the unused connections now and then.
+    /// Looks through the unused connections now and then, and shows by it that the worker lives.
     async fn sweep(self: Rc<Self>) {
         let mut interval = tokio::time::interval(SWEEP_INTERVAL);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
+            self.pulse.beat();
             let table = Arc::clone(&self.table());
             let members = table.routes().flat_map(|route| route.pool.members());
             let wanted: HashSet<u64> = members.map(|(upstream, _)| upstream.key()).collect();

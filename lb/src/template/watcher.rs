@@ -47,6 +47,7 @@ pub struct Watcher {
     known: BTreeMap<Dependency, Answer>,
     followed: BTreeSet<Dependency>,
     tasks: JoinSet<()>,
+    written: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -99,7 +100,14 @@ impl Watcher {
             known: BTreeMap::new(),
             followed: BTreeSet::new(),
             tasks: JoinSet::new(),
+            written: CancellationToken::new(),
         })
+    }
+
+    /// Cancelled once every file is what it should be, for the first time.
+    #[must_use]
+    pub fn written(&self) -> CancellationToken {
+        self.written.clone()
     }
 
     /// Follows until `shutdown`, or, with `once`, until everything is written.
@@ -114,8 +122,11 @@ impl Watcher {
         }
         let mut quiet = QuietPeriod::new(self.options.wait);
         loop {
-            if self.render_all(&sender).await? && self.options.once {
-                return Ok(());
+            if self.render_all(&sender).await? {
+                self.written.cancel();
+                if self.options.once {
+                    return Ok(());
+                }
             }
             quiet.acted();
             loop {
