@@ -176,6 +176,7 @@ impl Broker {
             deadline,
             retry: new.retry,
             stream: new.stream,
+            parts: Vec::new(),
             begun: false,
             trace: new.trace,
             body: new.body,

@@ -9,10 +9,23 @@ use bytes::Bytes;
 use super::{
     Broker,
     dedup::{Answer, check_sum},
+    limits::MAX_BODY_FRAMES,
     message::{Delivery, Frames, Output, Peer, Refusal, ToClient, What},
     request::{Held, Place, RequestNumber},
     timers::Timer,
 };
+
+/// Whether an answer may be passed on.
+fn fits(body: &Frames, max: usize) -> bool {
+    body.len() <= MAX_BODY_FRAMES && body.iter().map(Bytes::len).sum::<usize>() <= max
+}
+
+fn too_large() -> Refusal {
+    Refusal {
+        maybe_executed: true,
+        ..Refusal::new(502, "the answer is too large")
+    }
+}
 
 impl Broker {
     /// Takes an attempt off a worker that has finished with it. Returns the request if somebody still waits for it.
@@ -49,12 +62,17 @@ impl Broker {
         let Some(number) = self.settled(peer, delivery, now) else {
             return;
         };
-        if body.iter().map(Bytes::len).sum::<usize>() > self.limits.max_body {
-            let refusal = Refusal {
-                maybe_executed: true,
-                ..Refusal::new(502, "the answer is too large")
-            };
-            return self.fail(number, refusal);
+        let body = match self.requests.get_mut(&number) {
+            // Parts of this attempt; those of another one are not its beginning.
+            Some(held) if held.place == Place::Running(delivery) => {
+                let mut whole = std::mem::take(&mut held.parts);
+                whole.extend(body);
+                whole
+            }
+            _ => body,
+        };
+        if !fits(&body, self.limits.max_body) {
+            return self.fail(number, too_large());
         }
         self.counters.answered += 1;
         self.tell_of(What::Answered, number, Some(peer), 200);
@@ -99,13 +117,18 @@ impl Broker {
             return;
         };
         if !held.stream {
-            self.counters.strays += 1;
+            held.parts.extend_from_slice(body);
+            let fits = fits(&held.parts, self.limits.max_body);
+            if let Some(number) = attempt.request.filter(|_| !fits) {
+                self.fail(number, too_large());
+            }
             return;
         }
         held.begun = true;
         for address in &held.from {
             let message = ToClient::Partial {
                 id: held.id(),
+                service: self.board.get(held.service).name.clone(),
                 body: body.clone(),
             };
             self.out.push(Output::Client(address.clone(), message));

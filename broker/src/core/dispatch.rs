@@ -48,6 +48,7 @@ impl Broker {
         held.place = Place::Running(delivery);
         held.deliveries.push(delivery);
         held.attempts += 1;
+        held.parts.clear();
         held.tried.push(peer);
         worker.running.push(delivery);
         let message = ToWorker::Request {

@@ -47,8 +47,6 @@ pub struct Limits {
     pub grace: Duration,
     /// How often workers are told that the broker lives.
     pub heartbeat: Duration,
-    /// Silence after which a worker is lost.
-    pub silence: Duration,
     /// The longest a worker may extend its lease by, in one go.
     pub max_extension: Duration,
     /// How long a worker whose connection was full is left alone, unless it says something earlier.
@@ -81,7 +79,6 @@ impl Default for Limits {
             max_timeout: Duration::from_secs(24 * 3600),
             grace: Duration::from_secs(2),
             heartbeat: Duration::from_secs(1),
-            silence: Duration::from_secs(3),
             max_extension: Duration::from_secs(3600),
             stall: Duration::from_secs(1),
             retry_after: Duration::from_millis(250),

@@ -86,8 +86,10 @@ pub struct Ready {
     pub services: Vec<Bytes>,
     /// How many requests it takes at once.
     pub capacity: u16,
-    /// When its silence counts.
+    /// When its silence counts …
     pub beats: Beats,
+    /// … and how much of it means that it is lost.
+    pub silence: Duration,
     /// How long it may keep a request without a sign that it still works on it.
     pub lease: Duration,
 }
@@ -233,6 +235,8 @@ pub enum ToClient {
     Partial {
         /// The client's id of the request; empty if it gave none.
         id: Bytes,
+        /// The service that answers.
+        service: Arc<str>,
         /// The part.
         body: Frames,
     },

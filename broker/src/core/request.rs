@@ -38,6 +38,8 @@ pub(super) struct Held {
     pub(super) deadline: Instant,
     pub(super) retry: Retry,
     pub(super) stream: bool,
+    /// Parts of an answer, for a client that takes it whole only.
+    pub(super) parts: Frames,
     /// Whether the client has seen part of an answer: a second run cannot be joined to it.
     pub(super) begun: bool,
     pub(super) trace: Option<Arc<str>>,

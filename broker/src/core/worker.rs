@@ -18,6 +18,7 @@ use super::{
 pub(super) struct Worker {
     pub(super) capacity: u16,
     pub(super) beats: Beats,
+    pub(super) silence: Duration,
     pub(super) lease: Duration,
     pub(super) last_seen: Instant,
     /// What it has, whether or not anybody still waits for it.
@@ -48,6 +49,7 @@ impl Broker {
         let worker = Worker {
             capacity: ready.capacity.clamp(1, self.limits.capacity),
             beats: ready.beats,
+            silence: ready.silence,
             lease: ready.lease,
             last_seen: now,
             running: Vec::new(),
@@ -58,7 +60,7 @@ impl Broker {
         self.board.join(peer, &selectors);
         self.board.free(peer);
         if ready.beats != Beats::Never {
-            let due = now + self.limits.silence;
+            let due = now + ready.silence;
             self.timers.set(Timer::Silence(peer), due);
             let due = now + self.limits.heartbeat;
             self.timers.set_if_clear(Timer::Heartbeat, due);
@@ -173,7 +175,7 @@ impl Broker {
         };
         let busy = worker.beats == Beats::WhenIdle && !worker.running.is_empty();
         let heard = if busy { now } else { worker.last_seen };
-        let due = heard + self.limits.silence;
+        let due = heard + worker.silence;
         if due > now {
             self.timers.set(Timer::Silence(peer), due);
         } else {

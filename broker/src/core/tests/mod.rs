@@ -118,6 +118,7 @@ fn ready(worker: u64, services: &[&str], capacity: u16) -> Input {
                 .collect(),
             capacity,
             beats: Beats::Never,
+            silence: Duration::from_secs(3),
             lease: Duration::from_secs(10),
         },
     }

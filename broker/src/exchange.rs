@@ -1,0 +1,655 @@
+//! The broker as its peers see it: frames of a connection in, frames to connections out.
+//!
+//! It joins the dialects with the core: remembers how each worker speaks, gives clients who cannot say them their time and
+//! patience, and answers questions about the broker itself. Pure like both: no socket, no clock.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+
+use crate::{
+    core::{
+        Broker, Census, Counters, Limits,
+        message::{
+            Beats, Delivery, Event, Frames, Input, NewRequest, Output, Peer, Ready, Refusal, Retry,
+            ReturnAddress, ToClient, ToWorker,
+        },
+    },
+    dialect::{
+        self, AskHeaders, ClientDialect, ClientWish, Said, WorkerDialect, WorkerReport,
+        zwp::WelcomeHeaders,
+    },
+};
+
+/// Which port a message came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Port {
+    /// The one for clients, and for workers that say what they are.
+    Front,
+    /// The workers' own.
+    Back,
+}
+
+/// How the broker treats its peers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Manner {
+    /// The broker's name, as it tells workers.
+    pub name: String,
+    /// The service of clients and workers that name none.
+    pub default_service: String,
+    /// How long a client waits that does not say it.
+    pub timeout: Duration,
+    /// How long a client waits that cannot say it.
+    pub foreign_timeout: Duration,
+    /// How long a native worker may keep a request without a sign that it works on it.
+    pub lease: Duration,
+    /// How long other workers may, who cannot give one.
+    pub foreign_lease: Duration,
+    /// Silence after which a native worker is lost.
+    pub silence: Duration,
+    /// Silence after which an idle MDP worker is lost: three of its usual beats of 2.5 s, and a little.
+    pub foreign_silence: Duration,
+    /// Whether MDP clients get errors as a body; their protocol has none.
+    pub mdp_errors: bool,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self {
+            name: "mq".to_owned(),
+            default_service: "default".to_owned(),
+            timeout: Duration::from_secs(30),
+            foreign_timeout: Duration::from_secs(300),
+            lease: Duration::from_secs(30),
+            foreign_lease: Duration::from_secs(300),
+            silence: Duration::from_secs(3),
+            foreign_silence: Duration::from_secs(8),
+            mdp_errors: false,
+        }
+    }
+}
+
+/// Something for the owner of the sockets to do.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Act {
+    /// Send this. If it is a delivery and cannot be sent, say so with [`Exchange::undelivered`].
+    Send {
+        /// To whom.
+        peer: Peer,
+        /// What, with its envelope.
+        frames: Frames,
+        /// The delivery it carries.
+        delivery: Option<Delivery>,
+    },
+    /// Write this to the trace.
+    Event(Event),
+    /// Nothing is held any more: the broker may end.
+    Drained,
+}
+
+/// The broker behind its dialects.
+#[derive(Debug)]
+pub struct Exchange {
+    core: Broker,
+    manner: Manner,
+    about_us: WelcomeHeaders,
+    /// How each connection speaks that has ever spoken as a worker.
+    workers: FxHashMap<Peer, WorkerDialect>,
+    garbage: u64,
+}
+
+impl Exchange {
+    /// An exchange around a broker that holds nothing; `seed` as in [`Broker::new`].
+    pub fn new(limits: Limits, manner: Manner, seed: u64) -> Self {
+        let about_us = WelcomeHeaders {
+            hb_ms: u64::try_from(limits.heartbeat.as_millis()).unwrap_or(u64::MAX),
+            lease_ms: 0,
+            max_body: limits.max_body as u64,
+            broker: manner.name.clone(),
+        };
+        Self {
+            core: Broker::new(limits, seed),
+            manner,
+            about_us,
+            workers: FxHashMap::default(),
+            garbage: 0,
+        }
+    }
+
+    /// The same with [`Act::Event`]s, which somebody has to read.
+    #[must_use]
+    pub fn with_events(self) -> Self {
+        Self {
+            core: self.core.with_events(),
+            ..self
+        }
+    }
+
+    /// A message came.
+    pub fn message(&mut self, port: Port, peer: Peer, frames: Frames, now: Instant) -> Vec<Act> {
+        let known = self.workers.get(&peer);
+        let said = match port {
+            Port::Front => dialect::read_front(frames, known),
+            Port::Back => dialect::read_back(frames, known),
+        };
+        match said {
+            Some(Said::Client {
+                dialect,
+                envelope,
+                wish,
+            }) => {
+                let from = ReturnAddress {
+                    peer,
+                    tag: dialect.tag(),
+                    envelope,
+                };
+                self.client(dialect, from, wish, now)
+            }
+            Some(Said::Worker(dialect, report)) => self.worker(peer, dialect, report, now),
+            None => {
+                self.garbage += 1;
+                Vec::new()
+            }
+        }
+    }
+
+    /// A connection ended. All its messages must have been given to [`message`](Self::message) before.
+    pub fn gone(&mut self, peer: Peer, now: Instant) -> Vec<Act> {
+        let acts = self.feed(Input::Gone(peer), now);
+        self.workers.remove(&peer);
+        acts
+    }
+
+    /// A delivery could not be sent.
+    pub fn undelivered(&mut self, delivery: Delivery, now: Instant) -> Vec<Act> {
+        self.feed(Input::Undelivered(delivery), now)
+    }
+
+    /// Time passed.
+    pub fn tick(&mut self, now: Instant) -> Vec<Act> {
+        self.feed(Input::Tick, now)
+    }
+
+    /// The broker is to leave, at the latest at `until`.
+    pub fn drain(&mut self, until: Instant, now: Instant) -> Vec<Act> {
+        self.feed(Input::Drain { until }, now)
+    }
+
+    /// When [`tick`](Self::tick) is due at the latest.
+    pub fn next_tick(&self) -> Option<Instant> {
+        self.core.next_tick()
+    }
+
+    /// What has happened so far.
+    pub fn counters(&self) -> Counters {
+        self.core.counters()
+    }
+
+    /// How much there is now.
+    pub fn census(&self) -> Census {
+        self.core.census()
+    }
+
+    /// Messages that were none.
+    pub fn garbage(&self) -> u64 {
+        self.garbage
+    }
+
+    fn client(
+        &mut self,
+        dialect: ClientDialect,
+        from: ReturnAddress,
+        wish: ClientWish,
+        now: Instant,
+    ) -> Vec<Act> {
+        match wish {
+            ClientWish::Request {
+                service,
+                id,
+                headers,
+                body,
+            } => {
+                let request = self.request(dialect, from, (service, id, body), headers);
+                self.feed(Input::Request(request), now)
+            }
+            ClientWish::Cancel(id) => {
+                let client = from.peer;
+                self.feed(Input::Cancel { client, id }, now)
+            }
+            ClientWish::Management { name, about } => {
+                let code: &'static [u8] = match about {
+                    Some(service) if self.core.is_served(&service) => b"200",
+                    Some(_) => b"404",
+                    None => b"501",
+                };
+                let answer = ToClient::Final {
+                    id: Bytes::new(),
+                    service: String::from_utf8_lossy(&name).into(),
+                    body: vec![Bytes::from_static(code)],
+                };
+                self.to_client(from, answer).into_iter().collect()
+            }
+            ClientWish::Malformed(id, why) => {
+                let error = ToClient::Error {
+                    id,
+                    service: "".into(),
+                    refusal: Refusal {
+                        code: 400,
+                        text: Bytes::from(why.to_string()),
+                        retry_after: None,
+                        maybe_executed: false,
+                    },
+                };
+                self.to_client(from, error).into_iter().collect()
+            }
+        }
+    }
+
+    fn request(
+        &self,
+        dialect: ClientDialect,
+        from: ReturnAddress,
+        (service, id, body): (Option<Bytes>, Option<Bytes>, Frames),
+        headers: AskHeaders,
+    ) -> NewRequest {
+        let native = dialect == ClientDialect::Native;
+        let usual = if native {
+            self.manner.timeout
+        } else {
+            self.manner.foreign_timeout
+        };
+        let default_service = || Bytes::from(self.manner.default_service.clone());
+        NewRequest {
+            from,
+            id,
+            service: service.unwrap_or_else(default_service),
+            timeout: headers.timeout_ms.map_or(usual, Duration::from_millis),
+            retry: match headers.retry.as_deref() {
+                Some("never") => Retry::Never,
+                _ => Retry::Safe,
+            },
+            ack: headers.ack,
+            stream: headers.stream || dialect.takes_parts(),
+            // Who cannot read an error is better served by waiting.
+            patient: !native,
+            trace: headers.trace.map(Into::into),
+            body,
+        }
+    }
+
+    fn worker(
+        &mut self,
+        worker: Peer,
+        dialect: WorkerDialect,
+        report: WorkerReport,
+        now: Instant,
+    ) -> Vec<Act> {
+        let input = match report {
+            WorkerReport::Ready { services, capacity } => {
+                let ready = self.offer(&dialect, services, capacity);
+                self.workers.insert(worker, dialect);
+                Input::Ready { worker, ready }
+            }
+            other => {
+                self.workers.entry(worker).or_insert(dialect);
+                report_input(worker, other)
+            }
+        };
+        self.feed(input, now)
+    }
+
+    fn offer(&self, dialect: &WorkerDialect, services: Vec<Bytes>, capacity: u8) -> Ready {
+        let services = if services.is_empty() {
+            vec![Bytes::from(self.manner.default_service.clone())]
+        } else {
+            services
+        };
+        let native = matches!(dialect, WorkerDialect::Native(_));
+        let (beats, silence, lease) = match dialect {
+            WorkerDialect::Native(_) => (Beats::Always, self.manner.silence, self.manner.lease),
+            WorkerDialect::Mdp(..) => (
+                Beats::WhenIdle,
+                self.manner.foreign_silence,
+                self.manner.foreign_lease,
+            ),
+            WorkerDialect::Req(_) => (Beats::Never, Duration::MAX, self.manner.foreign_lease),
+        };
+        Ready {
+            services,
+            capacity: if native { capacity.into() } else { 1 },
+            beats,
+            silence,
+            lease,
+        }
+    }
+
+    fn feed(&mut self, input: Input, now: Instant) -> Vec<Act> {
+        let outputs = self.core.on(input, now);
+        let acts = outputs.into_iter().filter_map(|output| self.act(output));
+        acts.collect()
+    }
+
+    fn act(&self, output: Output) -> Option<Act> {
+        match output {
+            Output::Worker(peer, message) => {
+                let delivery = match &message {
+                    ToWorker::Request { delivery, .. } => Some(*delivery),
+                    _ => None,
+                };
+                let dialect = self.workers.get(&peer)?;
+                let frames = dialect::write_to_worker(dialect, message, &self.about_us)?;
+                Some(Act::Send {
+                    peer,
+                    frames,
+                    delivery,
+                })
+            }
+            Output::Client(to, message) => self.to_client(to, message),
+            Output::Event(event) => Some(Act::Event(event)),
+            Output::Drained => Some(Act::Drained),
+        }
+    }
+
+    fn to_client(&self, to: ReturnAddress, message: ToClient) -> Option<Act> {
+        let dialect = ClientDialect::of_tag(to.tag)?;
+        let errors = self.manner.mdp_errors;
+        let frames = dialect::write_to_client(dialect, to.envelope, message, errors)?;
+        Some(Act::Send {
+            peer: to.peer,
+            frames,
+            delivery: None,
+        })
+    }
+}
+
+fn report_input(worker: Peer, report: WorkerReport) -> Input {
+    match report {
+        WorkerReport::Partial(delivery, body) => Input::Partial {
+            worker,
+            delivery,
+            body,
+        },
+        WorkerReport::Final(delivery, body) => Input::Final {
+            worker,
+            delivery,
+            body,
+        },
+        WorkerReport::Fail(delivery, code, retryable, text) => Input::Fail {
+            worker,
+            delivery,
+            code,
+            retryable,
+            text,
+        },
+        WorkerReport::Heartbeat(running) => Input::Heartbeat { worker, running },
+        WorkerReport::Extend(delivery, by) => Input::Extend {
+            worker,
+            delivery,
+            by,
+        },
+        WorkerReport::Drain => Input::WorkerDrain(worker),
+        WorkerReport::Bye | WorkerReport::Ready { .. } => Input::Bye(worker),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dialect::testing::{frames, text};
+
+    /// What an exchange sends, message by message, as `PEER> FRAMES`.
+    struct Scene {
+        exchange: Exchange,
+        now: Instant,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            Self {
+                exchange: Exchange::new(Limits::default(), Manner::default(), 0x1f),
+                now: Instant::now(),
+            }
+        }
+
+        fn say(&mut self, port: Port, peer: u64, message: &str) -> Vec<String> {
+            let acts = self
+                .exchange
+                .message(port, Peer(peer), frames(message), self.now);
+            acts.into_iter().filter_map(sent).collect()
+        }
+
+        fn front(&mut self, peer: u64, message: &str) -> Vec<String> {
+            self.say(Port::Front, peer, message)
+        }
+
+        fn back(&mut self, peer: u64, message: &str) -> Vec<String> {
+            self.say(Port::Back, peer, message)
+        }
+    }
+
+    fn sent(act: Act) -> Option<String> {
+        match act {
+            Act::Send { peer, frames, .. } => Some(format!("{}> {}", peer.0, text(&frames))),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_bare_client_and_the_guides_worker() {
+        let mut scene = Scene::new();
+        assert!(scene.front(1, "|hello").is_empty());
+        assert_eq!(scene.front(9, "|READY"), ["9> |000000000000001f||hello"]);
+        assert_eq!(scene.front(9, "|000000000000001f||world"), ["1> |world"]);
+        // Another client, with correlation or without any delimiter.
+        assert_eq!(
+            scene.front(2, "corr||hello"),
+            ["9> |0000000000000020||hello"]
+        );
+        assert_eq!(scene.front(9, "|0000000000000020||x"), ["2> corr||x"]);
+        assert_eq!(scene.front(3, "hello"), ["9> |0000000000000021||hello"]);
+        assert_eq!(scene.front(9, "|0000000000000021||x"), ["3> x"]);
+    }
+
+    #[test]
+    fn workers_on_their_own_port_in_both_variants() {
+        for (first, request, answer) in [
+            ("||", "9> |000000000000001f|c-1", "|000000000000001f|C-1"),
+            ("|||", "9> |000000000000001f||c-1", "|000000000000001f||C-1"),
+        ] {
+            let mut scene = Scene::new();
+            assert!(scene.back(9, first).is_empty());
+            assert_eq!(scene.front(1, "|c-1"), [request]);
+            assert_eq!(scene.back(9, answer), ["1> |C-1"]);
+        }
+    }
+
+    #[test]
+    fn every_mdp_client_gets_its_own_shape_from_every_worker() {
+        let clients = [
+            ("|MDPC01|echo|hi", "1> |MDPC01|echo|HI"),
+            ("MDPC02|\u{1}|echo|hi", "1> MDPC02|\u{3}|echo|HI"),
+            ("|MDPC02|\u{2}|echo|hi", "1> |MDPC02|\u{4}|HI"),
+            ("|MDPC02|echo|hi", "1> |MDPC02|echo|HI"),
+        ];
+        let workers = [
+            (
+                "|MDPW01|\u{1}|echo",
+                "9> |MDPW01|\u{2}|000000000000001f||hi",
+                "|MDPW01|\u{3}|000000000000001f||HI",
+            ),
+            (
+                "MDPW02|\u{1}|echo",
+                "9> MDPW02|\u{2}|000000000000001f||hi",
+                "MDPW02|\u{4}|000000000000001f||HI",
+            ),
+            (
+                "|MDPW02|\u{1}|echo",
+                "9> |MDPW02|\u{2}|000000000000001f||hi",
+                "|MDPW02|\u{4}|000000000000001f||HI",
+            ),
+        ];
+        for (request, reply) in clients {
+            for (offer, job, answer) in workers {
+                let mut scene = Scene::new();
+                assert!(scene.front(9, offer).is_empty());
+                assert_eq!(scene.front(1, request), [job]);
+                assert_eq!(scene.front(9, answer), [reply]);
+            }
+        }
+    }
+
+    #[test]
+    fn mdp_heartbeats_disconnects_and_management() {
+        let mut scene = Scene::new();
+        assert_eq!(
+            scene.front(9, "|MDPW01|\u{4}"),
+            ["9> |MDPW01|\u{5}"],
+            "not known: offer again"
+        );
+        scene.front(9, "|MDPW01|\u{1}|echo");
+        assert!(scene.front(9, "|MDPW01|\u{4}").is_empty());
+        assert_eq!(
+            scene.front(1, "|MDPC01|mmi.service|echo"),
+            ["1> |MDPC01|mmi.service|200"]
+        );
+        assert_eq!(
+            scene.front(1, "|MDPC01|mmi.service|nope"),
+            ["1> |MDPC01|mmi.service|404"]
+        );
+        assert_eq!(
+            scene.front(1, "|MDPC01|mmi.other|x"),
+            ["1> |MDPC01|mmi.other|501"]
+        );
+        scene.now += Duration::from_secs(1);
+        let acts = scene.exchange.tick(scene.now);
+        let beats: Vec<_> = acts.into_iter().filter_map(sent).collect();
+        assert_eq!(beats, ["9> |MDPW01|\u{4}"]);
+        scene.front(9, "|MDPW01|\u{5}");
+        assert_eq!(
+            scene.front(1, "|MDPC01|mmi.service|echo"),
+            ["1> |MDPC01|mmi.service|404"]
+        );
+    }
+
+    #[test]
+    fn the_native_protocol_from_request_to_answer() {
+        let mut scene = Scene::new();
+        assert_eq!(
+            scene.front(9, "ZWW1|\u{1}|\u{2}|echo|img.*"),
+            [
+                "9> ZWW1|\u{a}|{\"hb_ms\":1000,\"lease_ms\":30000,\"max_body\":16777216,\"broker\":\"mq\"}"
+            ]
+        );
+        let job = |id: char, body: &str| {
+            format!(
+                "9> ZWW1|\u{2}|\0\0\0\0\0\0\0{id}|echo|id-1|\u{1}|{{\"deadline_ms\":5000}}|{body}"
+            )
+        };
+        let headers = "{\"timeout_ms\":5000,\"ack\":true,\"stream\":true}";
+        assert_eq!(
+            scene.front(1, &format!("|ZWC1|\u{1}|echo|id-1|{headers}|hi")),
+            ["1> |ZWC1|\u{5}|id-1".to_owned(), job('\u{1f}', "hi")]
+        );
+        assert_eq!(
+            scene.front(9, "ZWW1|\u{3}|\0\0\0\0\0\0\0\u{1f}|part"),
+            ["1> |ZWC1|\u{2}|id-1|part"]
+        );
+        assert_eq!(
+            scene.front(9, "ZWW1|\u{4}|\0\0\0\0\0\0\0\u{1f}|end"),
+            ["1> |ZWC1|\u{3}|id-1|200||end"]
+        );
+        assert_eq!(
+            scene.front(9, "ZWW1|\u{7}"),
+            ["9> ZWW1|\u{8}"],
+            "nothing is on the way"
+        );
+    }
+
+    #[test]
+    fn errors_in_each_language() {
+        let mut scene = Scene::new();
+        assert_eq!(
+            scene.front(1, "ZWC1|\u{1}|a*|id|"),
+            ["1> ZWC1|\u{4}|id|400||not a name of a service"]
+        );
+        assert_eq!(
+            scene.front(1, "ZWC1|\u{1}|a|id|{"),
+            ["1> ZWC1|\u{4}|id|400||the headers are not a JSON object as expected"]
+        );
+        assert_eq!(
+            scene.front(1, "ZWC1|\u{9}"),
+            ["1> ZWC1|\u{4}||400||not a command of a client"]
+        );
+        let until = scene.now;
+        scene.exchange.drain(until, scene.now);
+        assert_eq!(
+            scene.front(1, "ZWC1|\u{1}|a|id|"),
+            ["1> ZWC1|\u{4}|id|503|{\"retry_after_ms\":250}|this broker is leaving"]
+        );
+        assert_eq!(scene.front(2, "|hello"), ["2> |!ERR|503"]);
+        assert!(
+            scene.front(3, "|MDPC01|echo|hi").is_empty(),
+            "the protocol has no errors"
+        );
+    }
+
+    #[test]
+    fn clients_have_no_business_on_the_workers_port() {
+        let mut scene = Scene::new();
+        assert!(scene.back(1, "|hello").is_empty());
+        assert!(scene.back(1, "|ZWC1|\u{1}|a|id|").is_empty());
+        assert_eq!(scene.exchange.garbage(), 2);
+        assert!(scene.back(9, "|MDPW01|\u{1}|default").is_empty());
+        assert_eq!(
+            scene.front(1, "|x").len(),
+            1,
+            "an MDP worker may use it as well"
+        );
+    }
+
+    /// Frames that are likely to be almost right.
+    fn frame() -> impl Strategy<Value = Bytes> {
+        let words: &[&[u8]] = &[
+            b"",
+            b"",
+            b"ZWC1",
+            b"ZWW1",
+            b"MDPC01",
+            b"MDPC02",
+            b"MDPW01",
+            b"MDPW02",
+            b"READY",
+            b"echo",
+            b"mmi.service",
+            b"{}",
+            b"{\"timeout_ms\":1}",
+            b"000000000000001f",
+            b"\0\0\0\0\0\0\0\x1f",
+            b"500",
+        ];
+        prop_oneof![
+            6 => proptest::sample::select(words).prop_map(Bytes::from_static),
+            4 => (0..12_u8).prop_map(|command| Bytes::copy_from_slice(&[command])),
+            1 => proptest::collection::vec(any::<u8>(), 0..20).prop_map(Bytes::from),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_frames_make_it_panic(
+            messages in proptest::collection::vec(
+                (any::<bool>(), 1..6_u64, proptest::collection::vec(frame(), 0..9), 0..2_000_u64), 1..60)
+        ) {
+            let mut exchange = Exchange::new(Limits::default(), Manner::default(), 0x1f);
+            let mut now = Instant::now();
+            for (back, peer, frames, ms) in messages {
+                let port = if back { Port::Back } else { Port::Front };
+                exchange.message(port, Peer(peer), frames, now);
+                now += Duration::from_millis(ms);
+            }
+        }
+    }
+}
