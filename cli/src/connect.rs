@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use consul::{Client, Config};
+use registrar::registry::Registry;
 
 use crate::{args::Global, failure::Failure};
 
@@ -20,6 +21,15 @@ fn config(global: &Global) -> Config {
         config = config.with_token(token.expose());
     }
     config
+}
+
+/// A client of the registry in this process, with the token that only this process has.
+pub(crate) fn embedded(registry: &Registry) -> Result<Client, Failure> {
+    let address = reachable(registry.local_addr());
+    let config = Config::new(format!("http://{address}"));
+    Ok(Client::new(
+        config.with_token(registry.own_token().expose()),
+    )?)
 }
 
 /// Where a listener can be reached from this machine: one on all addresses is reached by loopback.

@@ -10,9 +10,9 @@ use std::{
 };
 
 use clap::Args;
-use consul::{Client, Config};
+use consul::Client;
 use registrar::agent::{Agent, AgentConfig, NodeConfig, Overview, node};
-use registrar::registry::Registry;
+use registrar::registry::{Registry, RegistryConfig};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
@@ -25,6 +25,7 @@ use crate::{
     connect,
     failure::Failure,
     output,
+    registry::Switches,
     validate::counted,
 };
 
@@ -75,6 +76,8 @@ pub(crate) struct AgentArgs {
     /// Take nodes out of the catalog whose `turno agent --node` has fallen silent
     #[arg(long)]
     reap: bool,
+    #[command(flatten)]
+    switches: Switches,
 }
 
 /// Keeps everything registered until a signal stops it.
@@ -85,11 +88,18 @@ pub(crate) async fn run(args: AgentArgs, global: &Global) -> Result<(), Failure>
         ));
     }
     let registry = match args.registry_listen {
-        Some(listen) => Some(Embedded::start(listen).await?),
-        None => None,
+        Some(listen) => Some(Embedded::start(args.switches.config(listen)?).await?),
+        None => match args.switches.given() {
+            Some(switch) => {
+                return Err(Failure::usage(format!(
+                    "{switch} is about the embedded registry: give --registry-listen ADDR too"
+                )));
+            }
+            None => None,
+        },
     };
     let client = match &registry {
-        Some(embedded) => embedded.client()?,
+        Some(embedded) => embedded.client.clone(),
         None => connect::client(global)?,
     };
     let shutdown = daemon::shutdown::on_signal();
@@ -120,29 +130,19 @@ pub(crate) async fn run(args: AgentArgs, global: &Global) -> Result<(), Failure>
 
 /// The registry in this process, for a machine without Consul.
 struct Embedded {
-    address: SocketAddr,
+    client: Client,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Embedded {
-    async fn start(listen: SocketAddr) -> Result<Self, Failure> {
-        let registry =
-            Registry::bind(crate::registry::config(listen, None, "dc1".to_owned())).await?;
-        let address = registry.local_addr();
+    async fn start(config: RegistryConfig) -> Result<Self, Failure> {
+        let registry = Registry::bind(config).await?;
+        let client = connect::embedded(&registry)?;
+        crate::registry::announce(&registry)?;
         let stop = CancellationToken::new();
         let task = tokio::spawn(registry.run(stop.clone()));
-        output::line(&format!("registry listening on http://{address}"))?;
-        Ok(Self {
-            address,
-            stop,
-            task,
-        })
-    }
-
-    fn client(&self) -> Result<Client, Failure> {
-        let address = connect::reachable(self.address);
-        Ok(Client::new(Config::new(format!("http://{address}")))?)
+        Ok(Self { client, stop, task })
     }
 
     async fn stop(self) {

@@ -35,6 +35,7 @@ use crate::{
     args::Global,
     connect,
     failure::Failure,
+    registry::Switches,
 };
 
 /// The service whose replicas are run.
@@ -51,6 +52,7 @@ Examples:
   turno up --consul http://127.0.0.1:8500        with that registry instead of the embedded one
   turno up --listen 127.0.0.1:0 --admin 127.0.0.1:0 --registry-listen 127.0.0.1:0
   turno scale hello=5                            while it runs, from another terminal
+  turno up --data-dir /var/lib/turno --dns-listen 127.0.0.1:8600
 
 CONSUL_HTTP_ADDR does not count here: only --consul makes it register in a registry of others.";
 
@@ -75,6 +77,8 @@ pub(crate) struct UpArgs {
     policy: Policy,
     #[command(flatten)]
     token: AdminToken,
+    #[command(flatten)]
+    switches: Switches,
 }
 
 fn replicas(text: &str) -> Result<usize, String> {
@@ -90,7 +94,7 @@ pub(crate) async fn run(args: UpArgs, global: &Global) -> Result<(), Failure> {
     // The doors first: a port in use should be said before processes are started.
     connect::free(args.listen)?;
     let admin = Admin::listen(args.admin, args.token)?;
-    let (registry, client) = stack::registry(args.registry_listen, global).await?;
+    let (registry, client) = stack::registry(args.registry_listen, &args.switches, global).await?;
 
     let (board, desired) = (Board::default(), Desired::new(args.replicas));
     let recipe = Recipe {

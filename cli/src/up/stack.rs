@@ -4,13 +4,13 @@
 
 use std::{future::Future, net::SocketAddr};
 
-use consul::{Client, Config};
+use consul::Client;
 use registrar::registry::Registry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use crate::{args::Global, connect, failure::Failure};
+use crate::{args::Global, connect, failure::Failure, registry::Switches};
 
 /// Where the embedded registry listens unless told otherwise: where Consul would.
 const REGISTRY_LISTEN: SocketAddr =
@@ -52,17 +52,22 @@ impl Part {
 /// The registry: the one that `--consul` names, which must answer now, or an embedded one.
 pub(super) async fn registry(
     listen: Option<SocketAddr>,
+    switches: &Switches,
     global: &Global,
 ) -> Result<(Option<Part>, Client), Failure> {
     if global.consul.is_some() {
+        if let Some(switch) = switches.given() {
+            return Err(Failure::usage(format!(
+                "{switch} is about the embedded registry, and --consul names another"
+            )));
+        }
         let client = connect::client(global)?;
         client.status_leader().await?;
         return Ok((None, client));
     }
-    let config = crate::registry::config(listen.unwrap_or(REGISTRY_LISTEN), None, "dc1".to_owned());
+    let config = switches.config(listen.unwrap_or(REGISTRY_LISTEN))?;
     let registry = Registry::bind(config).await?;
-    let address = connect::reachable(registry.local_addr());
-    let client = Client::new(Config::new(format!("http://{address}")))?;
+    let client = connect::embedded(&registry)?;
     Ok((Some(Part::spawn(|stop| registry.run(stop))), client))
 }
 

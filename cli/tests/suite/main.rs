@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod access;
 mod agent;
 mod alone;
 mod durable;

@@ -79,7 +79,7 @@ fn a_secret_in_the_environment_is_not_in_the_help() {
 
 #[test]
 fn mistakes_are_one_line_and_status_2() {
-    let cases: [(&str, &[&str]); 17] = [
+    let cases: [(&str, &[&str]); 19] = [
         ("--colour", &["--colour"]),
         ("servces", &["servces", "services"]),
         ("services --log-format xml", &["xml", "text or json"]),
@@ -89,6 +89,14 @@ fn mistakes_are_one_line_and_status_2() {
         ("up --replicas 65", &["0 to 64"]),
         ("up --listen 8080", &["--listen", "8080"]),
         ("up --policy fast", &["fast", "round-robin"]),
+        (
+            "up --consul http://x --data-dir d",
+            &["--data-dir", "--consul"],
+        ),
+        (
+            "agent --config-dir . --acl-token t",
+            &["--acl-token", "--registry-listen"],
+        ),
         (
             "up --consul http://x --registry-listen 127.0.0.1:0",
             &["--consul", "--registry-listen"],

@@ -90,6 +90,11 @@ impl Catalog {
         self.prepared.values().cloned().collect()
     }
 
+    /// The query of that id.
+    pub fn prepared_of(&self, id: &str) -> Option<&Shared<Prepared>> {
+        self.prepared.get(id)
+    }
+
     /// The query of that id, else of that name, else the template with the longest prefix of it.
     pub fn prepared_find(&self, id_or_name: &str) -> Option<&Shared<Prepared>> {
         let plain =

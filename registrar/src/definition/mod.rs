@@ -13,7 +13,7 @@ mod fields;
 pub mod files;
 mod join;
 mod service;
-mod syntax;
+pub(crate) mod syntax;
 #[cfg(test)]
 mod tests;
 

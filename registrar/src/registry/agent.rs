@@ -5,6 +5,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::access::{Kind, Own, Rights};
 use super::answer::{Answer, Failure, to_json};
 use super::blocking::jitter;
 use super::request::{Call, truth};
@@ -37,6 +38,7 @@ pub(super) fn answer(call: &Call, value: &impl serde::Serialize) -> Result {
 
 /// Consul's service-free view of this process; clients read `Config` and `Member`.
 pub(super) fn this(state: &State, call: &Call) -> Result {
+    need(state, call, |rights, node| rights.read(Kind::Agent, node))?;
     let local = &state.local;
     let (services, checks) = {
         let catalog = state.read();
@@ -52,7 +54,7 @@ pub(super) fn this(state: &State, call: &Call) -> Result {
         "Member": member(state),
         "Stats": {
             "agent": {"services": services.to_string(), "checks": checks.to_string()},
-            "consul": {"acl": "disabled", "leader": "true", "leader_addr": leader(state), "server": "true"},
+            "consul": {"acl": if state.access.is_on() { "enabled" } else { "disabled" }, "leader": "true", "leader_addr": leader(state), "server": "true"},
         },
         "Meta": {"consul-network-segment": ""},
     });
@@ -60,7 +62,10 @@ pub(super) fn this(state: &State, call: &Call) -> Result {
 }
 
 pub(super) fn members(state: &State, call: &Call) -> Result {
-    answer(call, &[member(state)])
+    let rights = state.rights(call)?;
+    let mut members = vec![member(state)];
+    members.retain(|_| rights.read(Kind::Node, &state.local.name));
+    answer(call, &members)
 }
 
 fn member(state: &State) -> Value {
@@ -68,7 +73,7 @@ fn member(state: &State) -> Value {
     json!({
         "Name": local.name, "Addr": local.address, "Port": SERF_PORT,
         "Tags": {
-            "acls": "0", "build": format!("{VERSION}:"), "dc": local.datacenter, "id": local.id,
+            "acls": if state.access.is_on() { "1" } else { "0" }, "build": format!("{VERSION}:"), "dc": local.datacenter, "id": local.id,
             "port": SERVER_PORT.to_string(), "raft_vsn": "3", "role": "consul", "segment": "", "vsn": "2",
             "vsn_max": "3", "vsn_min": "2",
         },
@@ -79,7 +84,8 @@ fn member(state: &State) -> Value {
 
 pub(super) fn services(state: &State, call: &Call) -> Result {
     call.own_place(&state.local.datacenter)?;
-    let rows = state.read().agent_services();
+    let rights = state.rights(call)?;
+    let rows = state.see(&rights).agent_services();
     let views = rows
         .iter()
         .map(|row| (&*row.id, AgentServiceView { row, hash: None }));
@@ -88,7 +94,8 @@ pub(super) fn services(state: &State, call: &Call) -> Result {
 
 pub(super) fn checks(state: &State, call: &Call) -> Result {
     call.own_place(&state.local.datacenter)?;
-    let rows = state.read().agent_checks();
+    let rights = state.rights(call)?;
+    let rows = state.see(&rights).agent_checks();
     let views = rows.iter().map(|row| {
         let view = CheckView {
             node: &state.local.name,
@@ -107,13 +114,18 @@ pub(super) async fn service(state: &State, call: &Call) -> Result {
     let deadline = Instant::now() + wait + jitter(wait);
     let known = call.parameter("hash").filter(|hash| !hash.is_empty());
     loop {
+        let rights = state.rights(call)?;
         let (row, ticket) = {
-            let catalog = state.read();
+            let catalog = state.see(&rights);
             let ticket = state
                 .waiters
                 .wait_on(Topic::AgentService(call.rest.as_str().into()));
-            let row = catalog.agent_instance(&call.rest);
-            (row.map(|row| row.value.clone()), ticket)
+            let row = match catalog.agent_instance(&call.rest) {
+                Own::Known(row) => Some(row.value.clone()),
+                Own::Hidden => return Err(Failure::denied()),
+                Own::Unknown => None,
+            };
+            (row, ticket)
         };
         let Some(row) = row else {
             return Err(Failure::not_found(format!(
@@ -147,15 +159,23 @@ fn content_hash(row: &Instance) -> std::result::Result<String, Failure> {
     Ok(format!("{hash:016x}"))
 }
 
-async fn changed(state: &State, command: Command) -> Result {
-    state.change(command).await?;
+async fn changed(state: &State, call: &Call, command: Command) -> Result {
+    state.change(call, command).await?;
     Ok(Answer::empty())
+}
+
+/// Where a definition comes from: what the registry's own process sends was written on this machine.
+fn source(state: &State, call: &Call) -> Source {
+    match call.token() {
+        Some(token) if state.access.is_own(token) => Source::Local,
+        _ => Source::Remote,
+    }
 }
 
 pub(super) async fn register_service(state: &State, call: &Call) -> Result {
     let mut definition = body::service_registration(&call.body)?;
     for check in std::iter::once(&mut definition.check).chain(&mut definition.checks) {
-        check.permit_script(state.scripts, Source::Remote);
+        check.permit_script(state.scripts, source(state, call));
     }
     let replace_checks = call.has("replace-existing-checks")
         && call.parameter("replace-existing-checks") != Some("false");
@@ -164,27 +184,28 @@ pub(super) async fn register_service(state: &State, call: &Call) -> Result {
         definition,
         replace_checks,
     };
-    changed(state, command).await
+    changed(state, call, command).await
 }
 
 pub(super) async fn deregister_service(state: &State, call: &Call) -> Result {
     if call.rest.is_empty() {
+        state.rights(call)?;
         return Err(Failure::failed("ServiceID missing"));
     }
-    changed(state, Command::DeregisterService(call.rest.clone())).await
+    changed(state, call, Command::DeregisterService(call.rest.clone())).await
 }
 
 pub(super) async fn register_check(state: &State, call: &Call) -> Result {
     let mut check = body::check_registration(&call.body)?;
-    check.permit_script(state.scripts, Source::Remote);
-    changed(state, Command::RegisterCheck(Box::new(check))).await
+    check.permit_script(state.scripts, source(state, call));
+    changed(state, call, Command::RegisterCheck(Box::new(check))).await
 }
 
 pub(super) async fn deregister_check(state: &State, call: &Call) -> Result {
     if call.rest.is_empty() {
         return Err(Failure::failed("CheckID missing"));
     }
-    changed(state, Command::DeregisterCheck(call.rest.clone())).await
+    changed(state, call, Command::DeregisterCheck(call.rest.clone())).await
 }
 
 /// `pass`, `warn` and `fail`, with an optional note.
@@ -194,7 +215,7 @@ pub(super) async fn report(state: &State, call: &Call, status: Status) -> Result
         status,
         output: call.parameter("note").unwrap_or("").to_owned(),
     };
-    changed(state, command).await
+    changed(state, call, command).await
 }
 
 pub(super) async fn update(state: &State, call: &Call) -> Result {
@@ -210,7 +231,7 @@ pub(super) async fn update(state: &State, call: &Call) -> Result {
         status,
         output: update.output,
     };
-    changed(state, command).await
+    changed(state, call, command).await
 }
 
 pub(super) async fn service_maintenance(state: &State, call: &Call) -> Result {
@@ -222,7 +243,7 @@ pub(super) async fn service_maintenance(state: &State, call: &Call) -> Result {
         enable: enable(call)?,
         reason: call.parameter("reason").unwrap_or("").to_owned(),
     };
-    changed(state, command).await
+    changed(state, call, command).await
 }
 
 pub(super) async fn node_maintenance(state: &State, call: &Call) -> Result {
@@ -230,7 +251,7 @@ pub(super) async fn node_maintenance(state: &State, call: &Call) -> Result {
         enable: enable(call)?,
         reason: call.parameter("reason").unwrap_or("").to_owned(),
     };
-    changed(state, command).await
+    changed(state, call, command).await
 }
 
 fn enable(call: &Call) -> std::result::Result<bool, Failure> {
@@ -240,8 +261,29 @@ fn enable(call: &Call) -> std::result::Result<bool, Failure> {
     truth(word).ok_or_else(|| Failure::invalid(format!("Invalid value for enable: {word:?}")))
 }
 
+/// Refuses who has not the right, given with the local node's name.
+fn need(
+    state: &State,
+    call: &Call,
+    has: impl FnOnce(&Rights, &str) -> bool,
+) -> std::result::Result<(), Failure> {
+    let rights = state.rights(call)?;
+    if has(&rights, &state.local.name) {
+        return Ok(());
+    }
+    Err(Failure::denied())
+}
+
+/// Reads again what can be read again: tokens.
+pub(super) async fn reload(state: &std::sync::Arc<State>, call: &Call) -> Result {
+    need(state, call, |rights, node| rights.write(Kind::Agent, node))?;
+    state.reload().await.map_err(Failure::failed)?;
+    Ok(Answer::empty())
+}
+
 /// Other agents cannot be joined or expelled: there is only this one.
-pub(super) fn join(call: &Call) -> Result {
+pub(super) fn join(state: &State, call: &Call) -> Result {
+    need(state, call, |rights, node| rights.write(Kind::Agent, node))?;
     Err(Failure::failed(format!(
         "1 error occurred:\n\t* Failed to join {}: this registry runs alone\n\n",
         call.rest
@@ -249,6 +291,7 @@ pub(super) fn join(call: &Call) -> Result {
 }
 
 pub(super) fn force_leave(state: &State, call: &Call) -> Result {
+    need(state, call, |rights, _| rights.write(Kind::Operator, ""))?;
     if call.rest == state.local.name {
         return Ok(Answer::empty());
     }
@@ -258,7 +301,8 @@ pub(super) fn force_leave(state: &State, call: &Call) -> Result {
     )))
 }
 
-pub(super) fn metrics(call: &Call) -> Result {
+pub(super) fn metrics(state: &State, call: &Call) -> Result {
+    need(state, call, |rights, node| rights.read(Kind::Agent, node))?;
     if call.parameter("format") == Some("prometheus") {
         return Err(Failure::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -4,6 +4,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
+use super::access::{Kind, Own, Rights};
 use super::answer::{Answer, Failure, to_json};
 use super::request::Call;
 use super::state::State;
@@ -87,8 +88,8 @@ impl Serialize for Entry {
     }
 }
 
-fn entries(state: &State, wanted: impl Fn(&Instance) -> bool) -> Vec<Entry> {
-    let catalog = state.read();
+fn entries(state: &State, rights: &Rights, wanted: impl Fn(&Instance) -> bool) -> Vec<Entry> {
+    let catalog = state.see(rights);
     let instances = catalog.agent_services().into_iter();
     instances
         .filter(|instance| wanted(instance))
@@ -124,7 +125,11 @@ pub(super) fn by_id(state: &State, call: &Call) -> Result {
     if id.is_empty() {
         return Err(Failure::failed("Bad request: Missing serviceID"));
     }
-    if let Some(entry) = entries(state, |instance| *instance.id == *id).pop() {
+    let rights = state.rights(call)?;
+    if let Own::Hidden = state.see(&rights).agent_instance(id) {
+        return Err(Failure::denied());
+    }
+    if let Some(entry) = entries(state, &rights, |instance| *instance.id == *id).pop() {
         return said(call, entry.worst, &entry);
     }
     let reason = format!("ServiceId {id} not found");
@@ -137,7 +142,11 @@ pub(super) fn by_name(state: &State, call: &Call) -> Result {
     if name.is_empty() {
         return Err(Failure::failed("Bad request: Missing service Name"));
     }
-    let entries = entries(state, |instance| fold(&instance.name) == name);
+    let rights = state.rights(call)?;
+    if !rights.read(Kind::Service, &call.rest) {
+        return Err(Failure::denied());
+    }
+    let entries = entries(state, &rights, |instance| fold(&instance.name) == name);
     if let Some(worst) = entries.iter().map(|entry| entry.worst).max() {
         return said(call, worst, &entries);
     }

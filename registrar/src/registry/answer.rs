@@ -130,6 +130,22 @@ impl Failure {
         Failure::new(StatusCode::INTERNAL_SERVER_ERROR, text)
     }
 
+    /// 403, as Consul refuses what a token does not allow.
+    pub(super) fn denied() -> Failure {
+        Failure::new(StatusCode::FORBIDDEN, "Permission denied")
+    }
+
+    /// 403, as Consul's agent refuses a write and says what it would take.
+    pub(super) fn missing(right: &str, name: &str) -> Failure {
+        let text = format!("Permission denied: Missing {right} on {name}");
+        Failure::new(StatusCode::FORBIDDEN, text)
+    }
+
+    /// 403, for a token nobody has.
+    pub(super) fn unknown_token() -> Failure {
+        Failure::new(StatusCode::FORBIDDEN, "ACL not found")
+    }
+
     pub(super) fn no_path_to_datacenter() -> Failure {
         Failure::failed("No path to datacenter").with_index()
     }
@@ -137,6 +153,12 @@ impl Failure {
     /// Sends the headers of a query that was answered by nobody.
     pub(super) fn with_index(self) -> Failure {
         Failure { far: true, ..self }
+    }
+
+    /// A token nobody has is told so by the server, which sends the headers of a query with it.
+    pub(super) fn far_if_denied(self) -> Failure {
+        let far = self.far || self.status == StatusCode::FORBIDDEN;
+        Failure { far, ..self }
     }
 
     /// Sends no index headers.

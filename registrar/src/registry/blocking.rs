@@ -9,11 +9,12 @@ use http::StatusCode;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::access::{Rights, Sight};
 use super::answer::{Answer, Failure, to_json};
 use super::request::{Blocking, Call};
 use super::state::State;
 use super::waiters::Ticket;
-use crate::catalog::{Catalog, Question};
+use crate::catalog::Question;
 
 /// Most queries that wait at once; more are refused with 429. Each costs a connection, a task and some kilobytes.
 pub(super) const MOST_WAITING: usize = 100_000;
@@ -39,16 +40,21 @@ pub(super) async fn query<V: Serialize>(
     call: &Call,
     question: Question,
     cached: Cached,
-    read: impl Fn(&Catalog) -> V,
+    read: impl Fn(&Sight<'_>) -> V,
 ) -> Result<Answer, Failure> {
     call.own_place(&state.local.datacenter)?;
     let consistency = call.consistency()?;
-    let last = match call.blocking()? {
+    let blocking = call.blocking()?;
+    let known = |_| Failure::unknown_token().with_index();
+    state.access.rights(call.token()).map_err(known)?;
+    let last = match blocking {
         Some(blocking) => wait(state, &question, blocking).await?,
         None => None,
     };
+    // Asked again: while it waited, the token may have been taken away.
+    let rights = state.access.rights(call.token()).map_err(known)?;
     let hit = AtomicBool::new(false);
-    let (index, body) = render(state, call, &question, read, &hit)?;
+    let (index, body) = render(state, call, &rights, &question, read, &hit)?;
     let mut answer = Answer::json(body).indexed(last.unwrap_or(index), Some(consistency));
     if cached == Cached::Yes && call.has("cached") {
         let hit = hit.load(Ordering::Relaxed);
@@ -71,15 +77,18 @@ pub(super) async fn look<T>(
     state: &State,
     call: &Call,
     question: &Question,
-    read: impl Fn(&Catalog) -> T,
+    read: impl Fn(&Sight<'_>) -> T,
 ) -> Result<Looked<T>, Failure> {
     call.own_place(&state.local.datacenter)?;
     call.consistency()?;
-    let last = match call.blocking()? {
+    let blocking = call.blocking()?;
+    state.rights(call)?;
+    let last = match blocking {
         Some(blocking) => wait(state, question, blocking).await?,
         None => None,
     };
-    let catalog = state.read();
+    let rights = state.rights(call)?;
+    let catalog = state.see(&rights);
     Ok(Looked {
         index: last.unwrap_or_else(|| catalog.watch(question).index),
         rows: read(&catalog),
@@ -133,13 +142,14 @@ pub(super) fn jitter(wait: Duration) -> Duration {
 fn render<V: Serialize>(
     state: &State,
     call: &Call,
+    rights: &Rights,
     question: &Question,
-    read: impl Fn(&Catalog) -> V,
+    read: impl Fn(&Sight<'_>) -> V,
     hit: &AtomicBool,
 ) -> Result<(u64, Bytes), Failure> {
-    let key = call.content_key();
+    let key = call.content_key(rights.id());
     let (index, revision, rows) = {
-        let catalog = state.read();
+        let catalog = state.see(rights);
         let (index, revision) = (catalog.watch(question).index, catalog.revision());
         if let Some(body) = state.rendered.get(revision, &key) {
             hit.store(true, Ordering::Relaxed);

@@ -18,13 +18,13 @@ type Result = std::result::Result<Answer, Failure>;
 
 pub(super) async fn register(state: &State, call: &Call) -> Result {
     let write = body::registration(&call.body)?;
-    state.change(Command::Write(Box::new(write))).await?;
+    state.change(call, Command::Write(Box::new(write))).await?;
     agent::answer(call, &true)
 }
 
 pub(super) async fn deregister(state: &State, call: &Call) -> Result {
     let removal = body::removal(&call.body)?;
-    state.change(Command::Remove(removal)).await?;
+    state.change(call, Command::Remove(removal)).await?;
     agent::answer(call, &true)
 }
 

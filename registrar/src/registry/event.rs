@@ -11,6 +11,7 @@ use regex::RegexBuilder;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::access::Kind;
 use super::agent::answer;
 use super::answer::{Answer, Failure};
 use super::blocking::{MOST_WAITING, jitter, too_many};
@@ -88,6 +89,12 @@ pub(super) fn fire(state: &State, call: &Call) -> Result {
     if call.rest.is_empty() {
         return Err(Failure::invalid("Missing name"));
     }
+    // Consul's answer to a token nobody has, here only.
+    let unknown = |_| Failure::failed("ACL not found");
+    let rights = state.access.rights(call.token()).map_err(unknown)?;
+    if !rights.write(Kind::Event, &call.rest) {
+        return Err(Failure::denied());
+    }
     let text = |name: &str| call.parameter(name).unwrap_or("").to_owned();
     let event = Event {
         id: random_uuid(),
@@ -164,7 +171,9 @@ pub(super) async fn list(state: &State, call: &Call) -> Result {
     let deadline = Instant::now() + wait + jitter(wait);
     loop {
         let ticket = state.waiters.wait_on(Topic::Events);
-        let events = state.events.named(name);
+        let rights = state.rights(call)?;
+        let mut events = state.events.named(name);
+        events.retain(|event| rights.read(Kind::Event, &event.name));
         let index = events.last().map_or(1, |event| hash(&event.id));
         let over = Instant::now() >= deadline || state.stopping.is_cancelled();
         if over || blocking.is_none_or(|blocking| blocking.index != index) {

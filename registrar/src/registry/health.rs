@@ -1,5 +1,6 @@
 //! `/v1/health`: instances with their checks, and lists of checks.
 
+use super::access::Sight;
 use super::answer::{Answer, Failure};
 use super::blocking::{Cached, query};
 use super::filtered;
@@ -7,7 +8,7 @@ use super::request::Call;
 use super::select::{Selection, near_first};
 use super::state::State;
 use super::view::{CheckShape, CheckView, Checks, HealthView, Healths};
-use crate::catalog::{Catalog, Check, Health, OnNode, Question};
+use crate::catalog::{Check, Health, OnNode, Question};
 
 type Result = std::result::Result<Answer, Failure>;
 
@@ -78,7 +79,7 @@ async fn list(
     call: &Call,
     question: Question,
     what: &str,
-    read: impl Fn(&Catalog) -> Vec<OnNode<Check>>,
+    read: impl Fn(&Sight<'_>) -> Vec<OnNode<Check>>,
 ) -> Result {
     if call.rest.is_empty() {
         return Err(Failure::invalid(format!("Missing {what}")));

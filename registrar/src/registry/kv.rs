@@ -8,6 +8,7 @@ use http::{Method, StatusCode};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
+use super::access::Kind;
 use super::agent::answer;
 use super::answer::{Answer, Failure};
 use super::blocking::{self, Looked};
@@ -85,6 +86,9 @@ async fn get(state: &State, call: &Call) -> Result {
     let recurse = call.has("recurse");
     if key.is_empty() && !recurse {
         return Err(missing_key());
+    }
+    if !recurse && !state.rights(call)?.read(Kind::Key, &key) {
+        return Err(Failure::denied());
     }
     let question = if recurse {
         Question::Prefix(key)
@@ -217,6 +221,6 @@ async fn delete(state: &State, call: &Call) -> Result {
 
 /// Does it, and answers whether its condition held.
 async fn held(state: &State, call: &Call, command: Command) -> Result {
-    let done = state.change(command).await?;
+    let done = state.change(call, command).await?;
     answer(call, &matches!(done, Done::Held(true)))
 }

@@ -1,9 +1,11 @@
 //! The embedded registry: Consul's HTTP API over the catalog, for machines that have no Consul.
 //!
 //! It answers as Consul 1.8.7 does, with the newer fields of check definitions accepted. Behind it is one process:
-//! what is registered through the agent endpoints is in the catalog at once. It listens where it is told; keeping to
-//! loopback is the business of whoever starts it, because there are no access rules yet.
+//! what is registered through the agent endpoints is in the catalog at once. Without access control it keeps to loopback
+//! unless told otherwise.
 
+mod access;
+mod acl;
 mod agent;
 mod agent_health;
 mod answer;
@@ -39,6 +41,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::SignalKind;
 use tokio_util::sync::CancellationToken;
 
+use self::access::Access;
+pub use self::access::{AccessConfig, AccessError, BadSecret, Otherwise, Secret};
 use self::state::State;
 use crate::catalog::LocalNode;
 use crate::check::Scripts;
@@ -70,6 +74,10 @@ pub struct RegistryConfig {
     pub data_dir: Option<PathBuf>,
     /// Where to answer DNS, over UDP and TCP; port 0 for any free one. The default is nowhere; Consul's port is 8600.
     pub dns_listen: Option<SocketAddr>,
+    /// Who may do what; the default is that everybody may do everything.
+    pub access: AccessConfig,
+    /// Listen beyond loopback though there is no access control. The default is to refuse to start then.
+    pub open_to_network: bool,
 }
 
 impl Default for RegistryConfig {
@@ -87,6 +95,8 @@ impl Default for RegistryConfig {
             scripts: Scripts::Off,
             data_dir: None,
             dns_listen: None,
+            access: AccessConfig::default(),
+            open_to_network: false,
         }
     }
 }
@@ -109,6 +119,16 @@ pub enum RegistryError {
     /// The system does not give what the registry needs.
     #[error("cannot start a part of the registry: {0}")]
     System(#[source] std::io::Error),
+    /// A token cannot be used.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// Everybody who reaches the address could change everything, and nobody said that this is meant.
+    #[error(
+        "the registry would listen on {0}, which is not on loopback, without any access control: everybody who reaches it \
+         could register, deregister, and have this machine send checks to any address. Give it a token (--acl-token-file \
+         FILE), or say --open-to-network if that network is to be trusted, or listen on 127.0.0.1"
+    )]
+    Open(SocketAddr),
     /// A name that no client could use.
     #[error("the registry needs a {0} name that is not empty")]
     Name(&'static str),
@@ -143,6 +163,13 @@ impl Registry {
         if config.datacenter.is_empty() {
             return Err(RegistryError::Name("datacenter"));
         }
+        let guarded = config.access.is_on() || config.open_to_network;
+        if !config.listen.ip().is_loopback() && !guarded {
+            return Err(RegistryError::Open(config.listen));
+        }
+        let access = tokio::task::spawn_blocking(move || Access::load(config.access))
+            .await
+            .map_err(|error| RegistryError::System(std::io::Error::other(error)))??;
         let listener = daemon::net::listen(config.listen)?;
         let address = listener.local_addr().map_err(RegistryError::Address)?;
         let dns = match config.dns_listen {
@@ -166,7 +193,8 @@ impl Registry {
             address,
             dns,
             limits: config.limits,
-            state: State::new(local, config.scripts, opened).map_err(RegistryError::System)?,
+            state: State::new(local, config.scripts, access, opened)
+                .map_err(RegistryError::System)?,
         })
     }
 
@@ -178,6 +206,12 @@ impl Registry {
     /// Where it answers DNS, with the port it got, if it does.
     pub fn dns_addr(&self) -> Option<SocketAddr> {
         self.dns.as_ref().map(dns::Server::local_addr)
+    }
+
+    /// A token for whoever runs this registry in the same process: it may do everything, and what comes with it counts
+    /// as defined on this machine. Not for others.
+    pub fn own_token(&self) -> &Secret {
+        self.state.access.own()
     }
 
     /// Serves until `shutdown`; waiting queries are then answered at once with what there is.
@@ -200,8 +234,29 @@ impl Registry {
             shutdown.cancelled().await;
             state.stop();
         };
-        tokio::join!(serving, names, ending, state.keep_time());
+        let reloading = reload_on_hangup(&state, &shutdown);
+        tokio::join!(serving, names, ending, state.keep_time(), reloading);
         state.close().await;
+    }
+}
+
+/// Reads tokens again at each SIGHUP, until `shutdown`. What is wrong with them is logged, and changes nothing.
+async fn reload_on_hangup(state: &Arc<State>, shutdown: &CancellationToken) {
+    let mut hangups = match tokio::signal::unix::signal(SignalKind::hangup()) {
+        Ok(hangups) => hangups,
+        Err(error) => {
+            tracing::warn!(%error, "the registry will not reload at SIGHUP");
+            return;
+        }
+    };
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            Some(()) = hangups.recv() => match state.reload().await {
+                Ok(()) => tracing::info!("the registry has read its files again"),
+                Err(error) => tracing::error!(error, "the registry goes on as it was: a file cannot be used"),
+            },
+        }
     }
 }
 
@@ -211,8 +266,10 @@ async fn names(server: Option<dns::Server>, state: Arc<State>, shutdown: Cancell
         return;
     };
     let answer = move |packet: &[u8], transport| {
+        let rights = state.anonymous();
         let zone = zone::Zone {
-            catalog: &state.read(),
+            catalog: &state.see(&rights),
+            access: &state.access,
             local: &state.local.name,
         };
         dns::respond(packet, &zone, transport, &mut dns::Moment::now())

@@ -25,6 +25,7 @@ const ROUTES: &[Route] = &[
     route("/v1/status/leader", GET, StatusLeader),
     route("/v1/status/peers", GET, StatusPeers),
     route("/v1/acl/", &["GET", "PUT", "DELETE"], AclDisabled),
+    route("/v1/acl/token/self", GET, AclSelf),
     route("/v1/agent/self", GET, AgentSelf),
     route("/v1/agent/members", GET, AgentMembers),
     route("/v1/agent/services", GET, AgentServices),

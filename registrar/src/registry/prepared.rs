@@ -4,6 +4,7 @@ use http::{Method, StatusCode};
 use regex::{Regex, RegexBuilder};
 use serde_json::{Value, json};
 
+use super::access::{Access, Rights, Sight, UnknownToken};
 use super::agent::answer;
 use super::answer::{Answer, Failure};
 use super::blocking::{self, Looked};
@@ -12,7 +13,7 @@ use super::select::near_first;
 use super::state::State;
 use super::view::{HealthView, null_tags};
 use super::{body, duration, random_uuid};
-use crate::catalog::{Catalog, Command, Health, Prepared, Question, Shared, Status};
+use crate::catalog::{Command, Health, Prepared, Question, Shared, Status};
 
 /// Most bytes a template's compiled expression may take.
 const REGEX_BYTES: usize = 1024 * 1024;
@@ -21,13 +22,19 @@ const UUID_LENGTH: usize = 36;
 
 type Result<T = Answer> = std::result::Result<T, Failure>;
 
-fn view(row: &Shared<Prepared>) -> Value {
+fn view(rights: &Rights, row: &Shared<Prepared>) -> Value {
+    // Consul's word for a token that the asker is not to see.
+    let token = match row.token.as_str() {
+        "" => "",
+        token if rights.is_everything() => token,
+        _ => "<hidden>",
+    };
     let list = |items: &Vec<String>| (!items.is_empty()).then(|| items.clone());
     let map = |items: &std::collections::BTreeMap<String, String>| {
         (!items.is_empty()).then(|| items.clone())
     };
     json!({
-        "ID": row.id, "Name": row.name, "Session": row.session, "Token": row.token,
+        "ID": row.id, "Name": row.name, "Session": row.session, "Token": token,
         "Template": {"Type": row.template, "Regexp": row.regexp, "RemoveEmptyTags": row.remove_empty_tags},
         "Service": {
             "Service": row.service, "Failover": {"NearestN": row.nearest, "Datacenters": list(&row.datacenters)},
@@ -90,19 +97,23 @@ pub(super) async fn all(state: &State, call: &Call) -> Result {
         let id = query.id.clone();
         let query = Box::new(query);
         state
-            .change(Command::PreparedSet {
-                query,
-                update: false,
-            })
+            .change(
+                call,
+                Command::PreparedSet {
+                    query,
+                    update: false,
+                },
+            )
             .await?;
         return answer(call, &json!({"ID": id}));
     }
     let consistency = call.consistency()?;
     let looked = blocking::look(state, call, &Question::Prepared, |catalog| {
-        catalog.prepared()
+        let rows = catalog.prepared().into_iter();
+        rows.map(|row| view(catalog.rights(), &row)).collect()
     });
-    let Looked { index, rows } = looked.await?;
-    let views: Vec<Value> = rows.iter().map(view).collect();
+    let Looked { index, rows } = looked.await.map_err(Failure::far_if_denied)?;
+    let views: Vec<Value> = rows;
     Ok(answer(call, &views)?.indexed(index, Some(consistency)))
 }
 
@@ -126,7 +137,9 @@ pub(super) async fn one(state: &State, call: &Call) -> Result {
         ));
     }
     if call.method == Method::DELETE {
-        state.change(Command::PreparedDelete(id.to_owned())).await?;
+        state
+            .change(call, Command::PreparedDelete(id.to_owned()))
+            .await?;
         return Ok(Answer::empty());
     }
     let mut query = body::prepared_query(&call.body)?;
@@ -134,10 +147,13 @@ pub(super) async fn one(state: &State, call: &Call) -> Result {
     vet(&query)?;
     let query = Box::new(query);
     state
-        .change(Command::PreparedSet {
-            query,
-            update: true,
-        })
+        .change(
+            call,
+            Command::PreparedSet {
+                query,
+                update: true,
+            },
+        )
         .await?;
     Ok(Answer::empty())
 }
@@ -149,30 +165,38 @@ async fn show(state: &State, call: &Call) -> Result {
         return Err(Failure::failed(text).with_index());
     }
     let consistency = call.consistency()?;
+    if state.read().prepared_of(id).is_none() {
+        // Whoever asks.
+        return Err(unknown());
+    }
     let looked = blocking::look(state, call, &Question::Prepared, |catalog| {
-        catalog.prepared()
+        let row = catalog.prepared_of(id)?;
+        let shown = catalog
+            .may_read_query(row)
+            .then(|| view(catalog.rights(), row));
+        Some(shown)
     });
     let Looked { index, rows } = looked.await?;
-    let row = rows.iter().find(|row| row.id == id).ok_or_else(unknown)?;
-    Ok(answer(call, &[view(row)])?.indexed(index, Some(consistency)))
+    let shown = rows.ok_or_else(unknown)?.ok_or_else(Failure::denied)?;
+    Ok(answer(call, &[shown])?.indexed(index, Some(consistency)))
 }
 
 fn explain(state: &State, call: &Call, name: &str) -> Result {
     let consistency = call.consistency()?;
-    let row = find(state, name)?;
+    let row = filled(&state.see(&Rights::everything()), name).ok_or_else(unknown)?;
+    let rights = state.rights(call)?;
+    if !state.see(&rights).may_read_query(&row) {
+        return Err(Failure::denied());
+    }
     let view = json!({
-        "Query": view(&row), "Index": 0, "LastContact": 0, "KnownLeader": true,
+        "Query": view(&rights, &row), "Index": 0, "LastContact": 0, "KnownLeader": true,
         "ConsistencyLevel": consistency.as_str(),
     });
     Ok(answer(call, &view)?.indexed(1, Some(consistency)))
 }
 
-fn find(state: &State, name: &str) -> Result<Shared<Prepared>> {
-    filled(&state.read(), name).ok_or_else(unknown)
-}
-
 /// The query of that id or name, with a template's places filled in.
-fn filled(catalog: &Catalog, name: &str) -> Option<Shared<Prepared>> {
+fn filled(catalog: &Sight<'_>, name: &str) -> Option<Shared<Prepared>> {
     let row = catalog.prepared_find(name).cloned()?;
     if row.template.is_empty() {
         return Some(row);
@@ -205,20 +229,34 @@ fn filled(catalog: &Catalog, name: &str) -> Option<Shared<Prepared>> {
     Some(filled.into())
 }
 
+/// A query with the instances it gives.
+type Found = (Shared<Prepared>, Vec<Health>);
+
 /// The query of that id or name, and the instances it gives: shuffled, the local node's first if it wants what is near.
+/// A query with a token of its own gives what that may see.
+///
+/// # Errors
+/// Nobody has the query's token.
 pub(super) fn carry_out(
-    catalog: &Catalog,
+    catalog: &Sight<'_>,
+    access: &Access,
     local: &str,
     name: &str,
-) -> Option<(Shared<Prepared>, Vec<Health>)> {
-    let query = filled(catalog, name)?;
-    let mut rows = catalog.health_of(&query.service);
+) -> std::result::Result<Option<Found>, UnknownToken> {
+    let Some(query) = filled(catalog, name) else {
+        return Ok(None);
+    };
+    let mut rows = if query.token.is_empty() {
+        catalog.health_of(&query.service)
+    } else {
+        catalog.health_as(&*access.rights(Some(&query.token))?, &query.service)
+    };
     rows.retain(|row| fits(&query, row));
     fastrand::shuffle(&mut rows);
     if query.near == "_agent" || query.near == local {
         rows.sort_by_key(|row| *row.node.name != *local);
     }
-    Some((query, rows))
+    Ok(Some((query, rows)))
 }
 
 fn execute(state: &State, call: &Call, name: &str) -> Result {
@@ -231,7 +269,13 @@ fn execute(state: &State, call: &Call, name: &str) -> Result {
             ))
         })?,
     };
-    let found = carry_out(&state.read(), &state.local.name, name);
+    if state.read().prepared_find(name).is_none() {
+        // Whoever asks.
+        return Err(unknown());
+    }
+    let rights = state.rights(call)?;
+    let found = carry_out(&state.see(&rights), &state.access, &state.local.name, name);
+    let found = found.map_err(|_| Failure::unknown_token())?;
     let (query, mut rows) = found.ok_or_else(unknown)?;
     near_first(call, &state.local.name, &mut rows, |row| &row.node.name);
     if limit > 0 {

@@ -15,7 +15,6 @@ const DEFAULT_WAIT: Duration = Duration::from_secs(5 * 60);
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(10 * 60);
 
 /// A request, decoded.
-#[derive(Debug)]
 pub(super) struct Call {
     pub(super) method: Method,
     /// Percent-decoded.
@@ -50,6 +49,14 @@ impl Consistency {
 pub(super) struct Blocking {
     pub(super) index: u64,
     pub(super) wait: Duration,
+}
+
+/// What it asks for, without what it carries: parameters and headers hold tokens, bodies hold anything.
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let asked = format_args!("{} {}", self.method, self.path);
+        f.debug_tuple("Call").field(&asked).finish()
+    }
 }
 
 impl Call {
@@ -170,6 +177,19 @@ impl Call {
         })
     }
 
+    /// The token it was sent with: as a parameter, else in Consul's header, else as a bearer's.
+    pub(super) fn token(&self) -> Option<&str> {
+        let header = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
+        let bearer = header("authorization").and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme
+                .eq_ignore_ascii_case("bearer")
+                .then_some(token.trim())
+        });
+        let given = [self.parameter("token"), header("x-consul-token"), bearer];
+        given.into_iter().flatten().find(|token| !token.is_empty())
+    }
+
     /// `node-meta=key:value` pairs, all of which a node must have.
     pub(super) fn node_meta(&self) -> Vec<(&str, &str)> {
         self.all("node-meta")
@@ -178,8 +198,9 @@ impl Call {
     }
 
     /// The path and the parameters that decide the contents of the answer: queries alike have equal keys.
-    pub(super) fn content_key(&self) -> String {
-        let mut key = self.path.clone();
+    /// `rights` is the number of the asker's: others may be shown other rows.
+    pub(super) fn content_key(&self, rights: u64) -> String {
+        let mut key = format!("{rights}\u{0}{}", self.path);
         for (name, value) in &self.parameters {
             if !matches!(
                 name.as_str(),
@@ -278,15 +299,37 @@ mod tests {
     }
 
     #[test]
+    fn tokens_are_taken_in_consuls_order_and_do_not_show() {
+        let table = [
+            ("/x?token=a", "b", "Bearer c", Some("a")),
+            ("/x?token=", "b", "Bearer c", Some("b")),
+            ("/x", "", "bearer  c", Some("c")),
+            ("/x", "", "Basic c", None),
+            ("/x", "", "c", None),
+        ];
+        for (uri, header, authorization, token) in table {
+            let mut call = call(uri);
+            let headers = [("x-consul-token", header), ("authorization", authorization)];
+            for (name, value) in headers {
+                let value = value.parse().expect("a header");
+                call.headers.insert(name, value);
+            }
+            assert_eq!(call.token(), token, "{uri} {header} {authorization}");
+        }
+        let shown = format!("{:?}", call("/v1/kv/x?token=s3cret"));
+        assert_eq!(shown, "Call(GET /v1/kv/x)");
+    }
+
+    #[test]
     fn queries_that_differ_only_in_waiting_share_their_contents() {
         let a = call("/v1/health/service/web?passing&index=7&wait=1s");
         assert_eq!(
-            a.content_key(),
-            call("/v1/health/service/web?passing").content_key()
+            a.content_key(1),
+            call("/v1/health/service/web?passing").content_key(1)
         );
         assert_ne!(
-            a.content_key(),
-            call("/v1/health/service/web").content_key()
+            a.content_key(1),
+            call("/v1/health/service/web").content_key(1)
         );
     }
 }

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use super::answer::{self, Answer, Failure};
 use super::request::{BadEscape, Call};
 use super::state::State;
-use super::{agent, agent_health, catalog, event, health, kv, mux, prepared, session, txn};
+use super::{acl, agent, agent_health, catalog, event, health, kv, mux, prepared, session, txn};
 use crate::catalog::Status;
 
 /// What there is to call.
@@ -23,6 +23,7 @@ pub(super) enum Endpoint {
     StatusLeader,
     StatusPeers,
     AclDisabled,
+    AclSelf,
     AgentSelf,
     AgentMembers,
     AgentServices,
@@ -138,23 +139,21 @@ pub(super) async fn respond(
         .into_reply()
 }
 
-async fn dispatch(state: &State, call: &Call, endpoint: Endpoint) -> Result<Answer, Failure> {
+async fn dispatch(state: &Arc<State>, call: &Call, endpoint: Endpoint) -> Result<Answer, Failure> {
     match endpoint {
         Endpoint::StatusLeader => agent::answer(call, &agent::leader(state)),
         Endpoint::StatusPeers => agent::answer(call, &[agent::leader(state)]),
-        Endpoint::AclDisabled => Err(Failure::new(
-            StatusCode::UNAUTHORIZED,
-            "ACL support disabled",
-        )),
+        Endpoint::AclDisabled => Err(acl::disabled()),
+        Endpoint::AclSelf => acl::own_token(state, call),
         Endpoint::AgentSelf => agent::this(state, call),
         Endpoint::AgentMembers => agent::members(state, call),
         Endpoint::AgentServices => agent::services(state, call),
         Endpoint::AgentService => agent::service(state, call).await,
         Endpoint::AgentChecks => agent::checks(state, call),
         Endpoint::AgentMaintenance => agent::node_maintenance(state, call).await,
-        Endpoint::AgentReload => Ok(Answer::empty()),
-        Endpoint::AgentMetrics => agent::metrics(call),
-        Endpoint::AgentJoin => agent::join(call),
+        Endpoint::AgentReload => agent::reload(state, call).await,
+        Endpoint::AgentMetrics => agent::metrics(state, call),
+        Endpoint::AgentJoin => agent::join(state, call),
         Endpoint::AgentForceLeave => agent::force_leave(state, call),
         Endpoint::AgentHealthById => agent_health::by_id(state, call),
         Endpoint::AgentHealthByName => agent_health::by_name(state, call),
@@ -194,6 +193,7 @@ async fn dispatch(state: &State, call: &Call, endpoint: Endpoint) -> Result<Answ
         Endpoint::EventList => event::list(state, call).await,
         Endpoint::Txn => txn::endpoint(state, call).await,
         Endpoint::CoordinateNodes | Endpoint::CoordinateDatacenters => {
+            state.rights(call)?;
             let none: [u8; 0] = [];
             agent::answer(call, &none)
         }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::json;
 
+use super::access::Sight;
 use super::agent::answer;
 use super::answer::{Answer, Failure};
 use super::blocking::{self, Looked};
@@ -14,7 +15,7 @@ use super::request::Call;
 use super::state::State;
 use super::view::Texts;
 use super::{duration, random_uuid};
-use crate::catalog::{Behavior, Catalog, Command, Done, Question, Session, Shared};
+use crate::catalog::{Behavior, Command, Done, Question, Session, Shared};
 
 /// Shortest and longest time to live.
 const TTL: std::ops::RangeInclusive<i64> = 10_000_000_000..=24 * 3_600_000_000_000;
@@ -109,7 +110,7 @@ pub(super) async fn create(state: &State, call: &Call) -> Result {
     let session = vetted(request, &state.local.name)?;
     let id = session.id.clone();
     state
-        .change(Command::SessionCreate(Box::new(session)))
+        .change(call, Command::SessionCreate(Box::new(session)))
         .await?;
     answer(call, &json!({"ID": *id}))
 }
@@ -125,7 +126,9 @@ pub(super) async fn destroy(state: &State, call: &Call) -> Result {
     call.own_place(&state.local.datacenter)
         .map_err(Failure::without_index)?;
     let id = named(call)?;
-    state.change(Command::SessionDestroy(id.to_owned())).await?;
+    state
+        .change(call, Command::SessionDestroy(id.to_owned()))
+        .await?;
     answer(call, &true)
 }
 
@@ -133,7 +136,10 @@ pub(super) async fn renew(state: &State, call: &Call) -> Result {
     call.own_place(&state.local.datacenter)
         .map_err(Failure::without_index)?;
     let id = named(call)?;
-    let renewed = match state.change(Command::SessionRenew(id.to_owned())).await? {
+    let renewed = match state
+        .change(call, Command::SessionRenew(id.to_owned()))
+        .await?
+    {
         Done::Session(session) => vec![session],
         _ => Vec::new(),
     };
@@ -181,8 +187,9 @@ async fn list_of(
     state: &State,
     call: &Call,
     question: Question,
-    read: impl Fn(&Catalog) -> Vec<Shared<Session>>,
+    read: impl Fn(&Sight<'_>) -> Vec<Shared<Session>>,
 ) -> Result {
-    let Looked { index, rows } = blocking::look(state, call, &question, read).await?;
+    let looked = blocking::look(state, call, &question, read).await;
+    let Looked { index, rows } = looked.map_err(Failure::far_if_denied)?;
     Ok(answer(call, &Sessions(rows))?.indexed(index, None))
 }

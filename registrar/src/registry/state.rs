@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::access::{Access, Rights, Sight, permit};
 use super::answer::Failure;
 use super::event::Events;
 use super::rendered::Rendered;
+use super::request::Call;
 use super::waiters::Waiters;
 use crate::catalog::{Catalog, CatalogError, Command, Done, LocalNode, Status};
 use crate::check::{Report, Runner, Scripts};
@@ -34,6 +36,7 @@ pub(super) struct State {
     pub(super) stopping: CancellationToken,
     pub(super) local: LocalNode,
     pub(super) scripts: Scripts,
+    pub(super) access: Access,
 }
 
 impl State {
@@ -44,6 +47,7 @@ impl State {
     pub(super) fn new(
         local: LocalNode,
         scripts: Scripts,
+        access: Access,
         opened: Option<Opened>,
     ) -> std::io::Result<Arc<State>> {
         let going_on = opened.is_some();
@@ -64,6 +68,7 @@ impl State {
             stopping: CancellationToken::new(),
             local: local.clone(),
             scripts,
+            access,
         });
         if let Some(journal) = &state.journal {
             journal.start(Copier(Arc::downgrade(&state)))?;
@@ -74,7 +79,38 @@ impl State {
         Ok(state)
     }
 
-    /// Looks at the catalog. Keep the guard only while taking rows out.
+    /// What the sender of a request may do.
+    ///
+    /// # Errors
+    /// It was sent with a token that nobody has.
+    pub(super) fn rights(&self, call: &Call) -> Result<Arc<Rights>, Failure> {
+        let rights = self.access.rights(call.token());
+        rights.map_err(|_| Failure::unknown_token())
+    }
+
+    /// What those may do who send no token: DNS has none.
+    pub(super) fn anonymous(&self) -> Arc<Rights> {
+        // Without a token there is none that could be unknown.
+        self.access
+            .rights(None)
+            .unwrap_or_else(|_| Rights::nothing())
+    }
+
+    /// Reads again what can be read again. An error changes nothing.
+    pub(super) async fn reload(self: &Arc<Self>) -> Result<(), String> {
+        let state = Arc::clone(self);
+        let reloaded = tokio::task::spawn_blocking(move || state.access.reload()).await;
+        reloaded
+            .map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())
+    }
+
+    /// Looks at what these rights allow to see of the catalog. Keep it only while taking rows out.
+    pub(super) fn see<'a>(&'a self, rights: &'a Rights) -> Sight<'a> {
+        Sight::new(self.read(), rights)
+    }
+
+    /// Looks at the whole catalog, whoever asks: not for answers. Keep the guard only while taking rows out.
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Catalog> {
         // A panic under the lock is a bug in the catalog; what it holds is still the best there is.
         self.catalog.read().unwrap_or_else(PoisonError::into_inner)
@@ -84,30 +120,35 @@ impl State {
         self.epoch + self.started.elapsed()
     }
 
-    /// Changes the catalog, does what follows from it, and returns when the change is on disk, if there is a disk.
+    /// Changes the catalog as a request wants, does what follows from it, and returns when the change is on disk, if
+    /// there is a disk.
     ///
     /// # Errors
-    /// Those of the command, which has changed nothing then; or the disk does not take it. In that case it may have
+    /// The sender may not make the change, which is not made then; those of the command, which has changed nothing then; or the disk does not take it. In that case it may have
     /// been done, and may stay done, but nobody is told that it was.
-    pub(super) async fn change(&self, command: Command) -> Result<Done, Failure> {
+    pub(super) async fn change(&self, call: &Call, command: Command) -> Result<Done, Failure> {
+        let rights = self.rights(call)?;
         let Some(journal) = &self.journal else {
-            return Ok(self.apply(command)?.0);
+            return Ok(self.apply(command, &rights)?.0);
         };
         journal.ready()?;
-        let (done, number) = self.apply(command)?;
+        let (done, number) = self.apply(command, &rights)?;
         journal.kept(number).await?;
         Ok(done)
     }
 
     /// A change that nobody waits for: a check's result, something that fell due.
     fn change_unasked(&self, command: Command) {
-        if let Err(error) = self.apply(command) {
-            tracing::error!(%error, "the registry could not make a change of its own");
+        if let Err(failure) = self.apply(command, &Rights::everything()) {
+            tracing::error!(
+                error = failure.text,
+                "the registry could not make a change of its own"
+            );
         }
     }
 
     /// Makes a change and puts it in line for the disk. Returns the number of the last change it rests on.
-    fn apply(&self, command: Command) -> Result<(Done, u64), CatalogError> {
+    fn apply(&self, command: Command, rights: &Rights) -> Result<(Done, u64), Failure> {
         let encoded = self.journal.as_ref().map(|_| Journal::encode(&command));
         let encoded = encoded
             .transpose()
@@ -115,6 +156,7 @@ impl State {
         let moves_time = command.moves_time();
         let (done, number, topics, nearer) = {
             let mut catalog = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
+            permit(rights, &catalog, &command)?;
             let (before, revision) = (catalog.next_deadline(), catalog.revision());
             let now = self.now();
             let (done, effects) = catalog.apply(now, command)?;

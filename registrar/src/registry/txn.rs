@@ -3,6 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::access::{Kind, Rights, faults};
 use super::agent::answer;
 use super::answer::{Answer, Failure};
 use super::body;
@@ -46,13 +47,20 @@ pub(super) async fn endpoint(state: &State, call: &Call) -> Result {
         }
     }
     let writes = operations.iter().any(Operation::is_write);
-    let outcome = match state.change(Command::Transact(operations)).await? {
-        Done::Transaction(outcome) => outcome,
-        _ => Ok(Vec::new()),
+    let rights = state.rights(call)?;
+    let denied = faults(&rights, &state.read(), &operations);
+    let outcome = if denied.is_empty() {
+        match state.change(call, Command::Transact(operations)).await? {
+            Done::Transaction(outcome) => outcome,
+            _ => Ok(Vec::new()),
+        }
+    } else {
+        Err(denied)
     };
     let (status, mut reply) = match outcome {
         Ok(rows) => {
-            let rows: Vec<Value> = rows.iter().map(|row| null_tags(shown(row))).collect();
+            let seen = rows.iter().filter(|row| sees(&rights, row));
+            let rows: Vec<Value> = seen.map(|row| null_tags(shown(row))).collect();
             (StatusCode::OK, json!({"Results": rows, "Errors": null}))
         }
         Err(faults) => {
@@ -79,6 +87,15 @@ pub(super) async fn endpoint(state: &State, call: &Call) -> Result {
     Ok(answer
         .header("x-consul-knownleader", "true")
         .header("x-consul-lastcontact", "0"))
+}
+
+fn sees(rights: &Rights, row: &Shown) -> bool {
+    match row {
+        Shown::Key(row, _) => rights.read(Kind::Key, &row.key),
+        Shown::Node(row) => rights.read(Kind::Node, &row.name),
+        Shown::Service(row) => rights.read(Kind::Service, &row.name),
+        Shown::Check(node, row) => rights.read_check(node, row),
+    }
 }
 
 /// A row under the name of its kind.

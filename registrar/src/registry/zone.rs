@@ -2,13 +2,15 @@
 
 use std::net::IpAddr;
 
+use super::access::{Access, Sight};
 use super::{duration, prepared};
-use crate::catalog::{Catalog, Health, Key, Node, Shared};
+use crate::catalog::{Health, Key, Node, Shared};
 use crate::dns::View;
 
 /// The catalog, held for one answer.
 pub(super) struct Zone<'a> {
-    pub(super) catalog: &'a Catalog,
+    pub(super) catalog: &'a Sight<'a>,
+    pub(super) access: &'a Access,
     /// Name of the local node.
     pub(super) local: &'a str,
 }
@@ -19,15 +21,16 @@ impl View for Zone<'_> {
     }
 
     fn node(&self, name: &str) -> Option<Shared<Node>> {
-        View::node(self.catalog, name)
+        self.catalog.node(name).map(|(node, _)| node)
     }
 
     fn service(&self, name: &str) -> Vec<Health> {
-        View::service(self.catalog, name)
+        self.catalog.health_of(name)
     }
 
     fn prepared(&self, name: &str) -> Option<(Vec<Health>, u32)> {
-        let (query, rows) = prepared::carry_out(self.catalog, self.local, name)?;
+        let found = prepared::carry_out(self.catalog, self.access, self.local, name);
+        let (query, rows) = found.ok()??;
         let ttl = duration::parse(&query.ttl).unwrap_or_default() / 1_000_000_000;
         Some((rows, u32::try_from(ttl).unwrap_or_default()))
     }

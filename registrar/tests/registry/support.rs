@@ -55,12 +55,20 @@ impl Got {
     }
 }
 
-pub(crate) async fn start() -> Running {
-    let config = RegistryConfig {
+/// A registry on a free port, with a node named `here`.
+pub(crate) fn config() -> RegistryConfig {
+    RegistryConfig {
         listen: "127.0.0.1:0".parse().expect("an address"),
         node: "here".into(),
         ..RegistryConfig::default()
-    };
+    }
+}
+
+pub(crate) async fn start() -> Running {
+    start_with(config()).await
+}
+
+pub(crate) async fn start_with(config: RegistryConfig) -> Running {
     let registry = Registry::bind(config).await.expect("a free port");
     let address = registry.local_addr();
     let shutdown = CancellationToken::new();

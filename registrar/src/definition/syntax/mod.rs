@@ -9,7 +9,7 @@ mod text;
 
 use std::fmt;
 
-pub(super) use reader::read;
+pub(crate) use reader::read;
 
 /// A file may be this large, in bytes: a thousand instances with checks need half of it.
 pub const FILE_LIMIT: usize = 1 << 20;
@@ -43,13 +43,13 @@ impl fmt::Display for Position {
 
 /// A value and where it begins.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Node {
-    pub(super) at: Position,
-    pub(super) value: Value,
+pub(crate) struct Node {
+    pub(crate) at: Position,
+    pub(crate) value: Value,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Bool(bool),
     Integer(i64),
@@ -61,7 +61,7 @@ pub(super) enum Value {
 
 impl Value {
     /// What it is, for a message.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "a boolean",
@@ -75,17 +75,17 @@ impl Value {
 
 /// A key of an object with its value. HCL repeats keys: each time is an entry of its own.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) at: Position,
-    pub(super) node: Node,
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) at: Position,
+    pub(crate) node: Node,
 }
 
 /// Where a text is neither JSON nor HCL, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SyntaxError {
-    pub(super) at: Position,
-    pub(super) text: String,
+pub(crate) struct SyntaxError {
+    pub(crate) at: Position,
+    pub(crate) text: String,
 }
 
 #[cfg(test)]

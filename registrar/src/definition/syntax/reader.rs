@@ -9,7 +9,7 @@ use super::text::Cursor;
 use super::{DEPTH_LIMIT, Entry, FILE_LIMIT, Format, Node, Position, SyntaxError, Value};
 
 /// Reads a text whole; the root is always an object.
-pub(in crate::definition) fn read(text: &str, format: Format) -> Result<Vec<Entry>, SyntaxError> {
+pub(crate) fn read(text: &str, format: Format) -> Result<Vec<Entry>, SyntaxError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.len() > FILE_LIMIT {
         return Err(SyntaxError {
