@@ -7,3 +7,4 @@
 pub mod core;
 pub mod dialect;
 pub mod exchange;
+pub mod zsock;

@@ -1,0 +1,94 @@
+//! PUSH and PULL: lines to a logger, one way.
+//!
+//! A pusher never waits for its logger: what does not fit is the caller's to count.
+
+use omq_tokio::{Error as LibraryError, Message, Socket, SocketType};
+use tracing::debug;
+
+use super::{Error, Frames, SendError, endpoint, frames_of, options, send_error};
+
+fn ended(error: LibraryError) -> Error {
+    Error::Ended(error.to_string())
+}
+
+/// The sending end; connects.
+#[derive(Debug)]
+pub struct Push {
+    socket: Socket,
+}
+
+impl Push {
+    /// Starts to connect. Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    /// If the address cannot be understood.
+    pub async fn connect(address: &str, max_body: usize) -> Result<Self, Error> {
+        let target = endpoint(address)?;
+        let socket = Socket::try_new(SocketType::Push, options(max_body)).map_err(ended)?;
+        socket.connect(target).await.map_err(ended)?;
+        Ok(Self { socket })
+    }
+
+    /// Sends now or not at all. Before the first connection stands, a limited number of messages is kept.
+    ///
+    /// # Errors
+    /// If nobody takes it.
+    pub fn try_send(&self, frames: Frames) -> Result<(), SendError> {
+        let sent = self.socket.try_send(Message::multipart(frames));
+        sent.map_err(|error| send_error(&error))
+    }
+
+    /// Sends what is queued, and ends.
+    pub async fn close(self) {
+        if let Err(error) = self.socket.close().await {
+            debug!(%error, "the ZeroMQ socket did not close cleanly");
+        }
+    }
+}
+
+/// The receiving end; listens.
+#[derive(Debug)]
+pub struct Pull {
+    socket: Socket,
+    bound: String,
+}
+
+impl Pull {
+    /// Listens. Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    /// If the address cannot be understood or listened on.
+    pub async fn bind(address: &str, max_body: usize) -> Result<Self, Error> {
+        let target = endpoint(address)?;
+        let socket = Socket::try_new(SocketType::Pull, options(max_body)).map_err(ended)?;
+        let bound = socket.bind(target).await.map_err(|error| Error::Bind {
+            address: address.to_owned(),
+            reason: error.to_string(),
+        })?;
+        Ok(Self {
+            socket,
+            bound: bound.to_string(),
+        })
+    }
+
+    /// The address listened on, with the port chosen.
+    pub fn bound(&self) -> &str {
+        &self.bound
+    }
+
+    /// The next message. Cancel-safe.
+    ///
+    /// # Errors
+    /// When the socket has ended.
+    pub async fn receive(&self) -> Result<Frames, Error> {
+        let message = self.socket.recv().await.map_err(ended)?;
+        Ok(frames_of(&message))
+    }
+
+    /// Stops listening, and ends.
+    pub async fn close(self) {
+        if let Err(error) = self.socket.close().await {
+            debug!(%error, "the ZeroMQ socket did not close cleanly");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The seam between our own sockets; that it holds against libzmq is shown by the conformance tests.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::*;
+
+/// No test waits longer for anything.
+const LIMIT: Duration = Duration::from_secs(10);
+const MAX_BODY: usize = 1024 * 1024;
+
+async fn router() -> Router {
+    let addresses = ["tcp://127.0.0.1:0".to_owned()];
+    Router::bind(&addresses, MAX_BODY)
+        .await
+        .expect("a free port")
+}
+
+async fn dealer(router: &Router) -> Dealer {
+    Dealer::connect(&router.bound()[0], MAX_BODY)
+        .await
+        .expect("an address")
+}
+
+async fn next(router: &mut Router) -> RouterEvent {
+    let event = timeout(LIMIT, router.event()).await.expect("in time");
+    event.expect("the socket lives")
+}
+
+async fn next_of(dealer: &mut Dealer) -> DealerEvent {
+    let event = timeout(LIMIT, dealer.event()).await.expect("in time");
+    event.expect("the socket lives")
+}
+
+fn one(text: &'static str) -> Frames {
+    vec![Bytes::from_static(text.as_bytes())]
+}
+
+#[tokio::test]
+async fn a_message_there_and_back_and_the_end_of_a_connection() {
+    let mut router = router().await;
+    let mut dealer = dealer(&router).await;
+    assert_eq!(dealer.try_send(one("early")), Err(SendError::Gone));
+    assert_eq!(next_of(&mut dealer).await, DealerEvent::Up);
+    dealer
+        .try_send(vec![Bytes::new(), Bytes::from_static(b"hello")])
+        .expect("room");
+    let RouterEvent::Message(link, frames) = next(&mut router).await else {
+        panic!("a message comes first")
+    };
+    assert_eq!(frames, [Bytes::new(), Bytes::from_static(b"hello")]);
+    router.try_send(link, one("world")).expect("room");
+    assert_eq!(
+        next_of(&mut dealer).await,
+        DealerEvent::Message(one("world"))
+    );
+
+    // Everything it sent comes before the news of its end.
+    for _ in 0..200 {
+        dealer.try_send(one("x")).expect("room");
+    }
+    dealer.close().await;
+    for _ in 0..200 {
+        assert_eq!(
+            next(&mut router).await,
+            RouterEvent::Message(link, one("x"))
+        );
+    }
+    assert_eq!(next(&mut router).await, RouterEvent::Down(link));
+    assert_eq!(router.try_send(link, one("late")), Err(SendError::Gone));
+    assert_eq!(router.links(), 0);
+}
+
+#[tokio::test]
+async fn a_dealer_comes_back_to_a_router_that_was_restarted() {
+    let mut first = router().await;
+    let address = first.bound()[0].clone();
+    let mut dealer = dealer(&first).await;
+    assert_eq!(next_of(&mut dealer).await, DealerEvent::Up);
+    dealer.try_send(one("1")).expect("room");
+    assert!(matches!(next(&mut first).await, RouterEvent::Message(..)));
+    first.close().await;
+    assert_eq!(next_of(&mut dealer).await, DealerEvent::Down);
+
+    let mut second = Router::bind(&[address], MAX_BODY)
+        .await
+        .expect("the port is free again");
+    assert_eq!(next_of(&mut dealer).await, DealerEvent::Up);
+    dealer.try_send(one("2")).expect("room");
+    assert!(
+        matches!(next(&mut second).await, RouterEvent::Message(_, frames) if frames == one("2"))
+    );
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_is_full_at_some_time() {
+    let mut router = router().await;
+    let mut dealer = dealer(&router).await;
+    assert_eq!(next_of(&mut dealer).await, DealerEvent::Up);
+    dealer.try_send(one("hello")).expect("room");
+    let RouterEvent::Message(link, _) = next(&mut router).await else {
+        panic!("a message comes first")
+    };
+    let large = Bytes::from(vec![0; 100_000]);
+    let mut sent = 0;
+    // In the same thread as the dealer's receiving end, so let it run from time to time.
+    let full = loop {
+        match router.try_send(link, vec![large.clone()]) {
+            Ok(()) => sent += 1,
+            Err(error) => break error,
+        }
+        assert!(sent < 20_000, "there is a limit");
+        if sent % 100 == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert_eq!(full, SendError::Full);
+}
+
+#[tokio::test]
+async fn a_logger_gets_what_was_pushed_before_it_was_there() {
+    let probe = Pull::bind("tcp://127.0.0.1:0", MAX_BODY)
+        .await
+        .expect("a free port");
+    let address = probe.bound().to_owned();
+    probe.close().await;
+    let push = Push::connect(&address, MAX_BODY).await.expect("an address");
+    push.try_send(one("early")).expect("some are kept");
+    let pull = Pull::bind(&address, MAX_BODY)
+        .await
+        .expect("the port is free again");
+    let line = timeout(LIMIT, pull.receive()).await.expect("in time");
+    assert_eq!(line.expect("the socket lives"), one("early"));
+    push.close().await;
+}
+
+#[tokio::test]
+async fn addresses_that_make_no_sense_are_refused() {
+    for address in [
+        "",
+        "127.0.0.1:1",
+        "inproc://x",
+        "tcp://",
+        "tcp://h:x",
+        "udp://127.0.0.1:1",
+    ] {
+        assert!(check_address(address).is_err(), "{address:?}");
+        let bound = Router::bind(&[address.to_owned()], MAX_BODY).await;
+        assert!(matches!(bound, Err(Error::Address { .. })), "{address:?}");
+    }
+    let router = router().await;
+    let again = Router::bind(router.bound(), MAX_BODY).await;
+    assert!(matches!(again, Err(Error::Bind { .. })));
+}
