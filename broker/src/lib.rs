@@ -7,4 +7,5 @@
 pub mod core;
 pub mod dialect;
 pub mod exchange;
+pub mod server;
 pub mod zsock;

@@ -1,0 +1,151 @@
+//! A broker that runs: its sockets, a clock and the exchange, in one loop in a thread of its own.
+//!
+//! The thread has a current-thread runtime that serves the sockets as well: with one thread a request costs least. Nothing is
+//! decided here; what waits for a slow peer is never waited for.
+
+mod run;
+mod trace;
+
+use std::{thread, time::Duration};
+
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    core::{Census, Counters, Limits},
+    exchange::Manner,
+    zsock,
+};
+
+/// What a broker is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Addresses for clients, and for workers that say what they are.
+    pub front: Vec<String>,
+    /// Addresses for workers of the two-port kind.
+    pub back: Vec<String>,
+    /// What it holds at most.
+    pub limits: Limits,
+    /// How it treats its peers.
+    pub manner: Manner,
+    /// How long it finishes what it holds when it is to stop.
+    pub drain: Duration,
+    /// Where trace lines go, as long as that is known.
+    pub logger: Option<watch::Receiver<Option<String>>>,
+}
+
+/// Why a broker does not run, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A socket.
+    #[error(transparent)]
+    Socket(#[from] zsock::Error),
+    /// Its thread or runtime could not be started.
+    #[error("cannot start the broker's thread: {0}")]
+    Thread(#[from] std::io::Error),
+    /// It ended in a way that is a bug.
+    #[error("the broker's thread ended unexpectedly: see the log above, and report it")]
+    Died,
+}
+
+/// A broker's numbers at one moment.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Status {
+    /// What has happened so far.
+    pub counters: Counters,
+    /// How much there is.
+    pub census: Census,
+    /// Connections that have said something.
+    pub connections: usize,
+    /// Messages that were none.
+    pub garbage: u64,
+    /// Answers that their client's connection did not take.
+    pub answers_lost: u64,
+    /// Trace lines that no logger took.
+    pub lines_lost: u64,
+}
+
+/// A broker that runs in its thread.
+#[derive(Debug)]
+pub struct Server {
+    front: Vec<String>,
+    back: Vec<String>,
+    stop: CancellationToken,
+    status: watch::Receiver<Status>,
+    ended: oneshot::Receiver<Result<(), Error>>,
+}
+
+impl Server {
+    /// Starts a broker and waits until it listens.
+    ///
+    /// # Errors
+    /// If it cannot listen, or its thread cannot be started.
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        let stop = CancellationToken::new();
+        let (listening, listens) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let (publish, status) = watch::channel(Status::default());
+        let token = stop.clone();
+        thread::Builder::new()
+            .name("mq-broker".to_owned())
+            .spawn(move || {
+                let run = run::run(config, token, listening, publish);
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build();
+                let result = runtime
+                    .map_err(Error::from)
+                    .and_then(|runtime| runtime.block_on(run));
+                // Nobody waits for it if the server was dropped.
+                let _ = end.send(result);
+            })?;
+        let Ok((front, back)) = listens.await else {
+            return Err(match ended.await {
+                Ok(Err(error)) => error,
+                _ => Error::Died,
+            });
+        };
+        Ok(Self {
+            front,
+            back,
+            stop,
+            status,
+            ended,
+        })
+    }
+
+    /// The addresses it listens on for clients, with the ports chosen.
+    pub fn front(&self) -> &[String] {
+        &self.front
+    }
+
+    /// The addresses it listens on for workers of the two-port kind, with the ports chosen.
+    pub fn back(&self) -> &[String] {
+        &self.back
+    }
+
+    /// Its numbers, a moment old at most.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// Lets it finish what it holds, and waits until it has ended.
+    ///
+    /// # Errors
+    /// If it had failed.
+    pub async fn stop(self) -> Result<(), Error> {
+        self.stop.cancel();
+        self.ended.await.unwrap_or(Err(Error::Died))
+    }
+
+    /// Waits until it ends by itself, which only a failure makes it do. Cancel-safe.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub async fn failed(&mut self) -> Result<(), Error> {
+        (&mut self.ended).await.unwrap_or(Err(Error::Died))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! The loop: what happens at the sockets goes to the exchange, what it says goes out.
+//!
+//! Everything here is non-blocking but the one wait for something to happen.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{oneshot, watch},
+    time::sleep_until,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+use super::{Config, Error, Status, trace::Tracer};
+use crate::{
+    core::message::Peer,
+    exchange::{Act, Exchange, Port},
+    zsock::{Link, Router, RouterEvent, SendError},
+};
+
+/// Events handled before the sockets' own tasks get the thread again.
+const BURST: usize = 128;
+/// How often the numbers are published while something happens.
+const STATUS: Duration = Duration::from_millis(250);
+/// When nothing is due, the loop looks after itself this often.
+const IDLE: Duration = Duration::from_secs(60);
+
+type Addresses = (Vec<String>, Vec<String>);
+
+/// Runs a broker until it is told to stop and has finished.
+pub(super) async fn run(
+    config: Config,
+    stop: CancellationToken,
+    listening: oneshot::Sender<Addresses>,
+    status: watch::Sender<Status>,
+) -> Result<(), Error> {
+    let max_body = config.limits.max_body;
+    let front = Router::bind(&config.front, max_body).await?;
+    let back = match config.back.is_empty() {
+        true => None,
+        false => Some(Router::bind(&config.back, max_body).await?),
+    };
+    let back_bound = back.as_ref().map(|it| it.bound().to_vec());
+    let bound = (front.bound().to_vec(), back_bound.unwrap_or_default());
+    let exchange = Exchange::new(config.limits, config.manner.clone(), fastrand::u64(..));
+    let (exchange, tracer) = match config.logger {
+        Some(logger) => {
+            let tracer = Tracer::new(config.manner.name, logger).await;
+            (exchange.with_events(), Some(tracer))
+        }
+        None => (exchange, None),
+    };
+    if listening.send(bound).is_err() {
+        return Ok(()); // nobody waits for it any more
+    }
+    let mut broker = Loop {
+        exchange,
+        front,
+        back,
+        tracer,
+        drain: config.drain,
+        status,
+        published: Instant::now(),
+        answers_lost: 0,
+        drained: false,
+    };
+    broker.serve(stop).await?;
+    broker.close().await;
+    Ok(())
+}
+
+/// What woke the loop.
+enum Woken {
+    Stop,
+    Event(Port, RouterEvent),
+    Time,
+    Logger,
+}
+
+struct Loop {
+    exchange: Exchange,
+    front: Router,
+    back: Option<Router>,
+    tracer: Option<Tracer>,
+    drain: Duration,
+    status: watch::Sender<Status>,
+    published: Instant,
+    answers_lost: u64,
+    drained: bool,
+}
+
+impl Loop {
+    async fn serve(&mut self, stop: CancellationToken) -> Result<(), Error> {
+        let mut draining = false;
+        while !self.drained {
+            let woken = self.wait(&stop, draining).await?;
+            let now = Instant::now();
+            match woken {
+                Woken::Stop => {
+                    draining = true;
+                    let held = self.exchange.census().requests;
+                    info!(held, limit = ?self.drain, "the broker finishes what it holds");
+                    let acts = self.exchange.drain(now + self.drain, now);
+                    self.carry_out(acts, now);
+                }
+                Woken::Event(port, event) => {
+                    self.handle(port, event, now);
+                    self.burst(now);
+                    // The sockets' own tasks live in this thread.
+                    tokio::task::yield_now().await;
+                }
+                Woken::Time => {
+                    let acts = self.exchange.tick(now);
+                    self.carry_out(acts, now);
+                }
+                Woken::Logger => {
+                    if let Some(tracer) = &mut self.tracer {
+                        tracer.follow().await;
+                    }
+                }
+            }
+            self.publish(now);
+        }
+        Ok(())
+    }
+
+    async fn wait(&mut self, stop: &CancellationToken, draining: bool) -> Result<Woken, Error> {
+        let now = Instant::now();
+        let unpublished = self.published + STATUS;
+        let mut due = self
+            .exchange
+            .next_tick()
+            .unwrap_or(now + IDLE)
+            .min(now + IDLE);
+        if unpublished > now {
+            due = due.min(unpublished);
+        }
+        let back = async {
+            match &mut self.back {
+                Some(back) => back.event().await,
+                None => std::future::pending().await,
+            }
+        };
+        let moved = async {
+            match &mut self.tracer {
+                Some(tracer) => tracer.moved().await,
+                None => std::future::pending().await,
+            }
+        };
+        Ok(tokio::select! {
+            () = stop.cancelled(), if !draining => Woken::Stop,
+            event = self.front.event() => Woken::Event(Port::Front, event?),
+            event = back => Woken::Event(Port::Back, event?),
+            () = sleep_until(due.into()) => Woken::Time,
+            () = moved => Woken::Logger,
+        })
+    }
+
+    /// Handles what else has happened already, from both ports in turns.
+    fn burst(&mut self, now: Instant) {
+        for _ in 0..BURST {
+            let front = self.front.try_event();
+            let back = self.back.as_mut().and_then(Router::try_event);
+            if front.is_none() && back.is_none() {
+                return;
+            }
+            if let Some(event) = front {
+                self.handle(Port::Front, event, now);
+            }
+            if let Some(event) = back {
+                self.handle(Port::Back, event, now);
+            }
+        }
+    }
+
+    fn handle(&mut self, port: Port, event: RouterEvent, now: Instant) {
+        let acts = match event {
+            RouterEvent::Message(link, frames) => {
+                self.exchange.message(port, peer(port, link), frames, now)
+            }
+            RouterEvent::Down(link) => self.exchange.gone(peer(port, link), now),
+        };
+        self.carry_out(acts, now);
+    }
+
+    fn carry_out(&mut self, acts: Vec<Act>, now: Instant) {
+        let mut acts = VecDeque::from(acts);
+        while let Some(act) = acts.pop_front() {
+            match act {
+                Act::Send {
+                    peer,
+                    frames,
+                    delivery,
+                } => {
+                    let Err(error) = self.send(peer, frames) else {
+                        continue;
+                    };
+                    debug!(peer = peer.0, %error, "not sent");
+                    match delivery {
+                        Some(delivery) => acts.extend(self.exchange.undelivered(delivery, now)),
+                        None => self.answers_lost += 1,
+                    }
+                }
+                Act::Event(event) => {
+                    if let Some(tracer) = &mut self.tracer {
+                        tracer.send(&event);
+                    }
+                }
+                Act::Drained => self.drained = true,
+            }
+        }
+    }
+
+    fn send(&self, peer: Peer, frames: Vec<bytes::Bytes>) -> Result<(), SendError> {
+        let link = Link(peer.0 >> 1);
+        match (&self.back, peer.0 & 1) {
+            (_, 0) => self.front.try_send(link, frames),
+            (Some(back), _) => back.try_send(link, frames),
+            (None, _) => Err(SendError::Gone),
+        }
+    }
+
+    fn publish(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.published) < STATUS {
+            return;
+        }
+        self.published = now;
+        self.publish_now();
+    }
+
+    fn publish_now(&self) {
+        let next = Status {
+            counters: self.exchange.counters(),
+            census: self.exchange.census(),
+            connections: self.front.links() + self.back.as_ref().map_or(0, Router::links),
+            garbage: self.exchange.garbage(),
+            answers_lost: self.answers_lost,
+            lines_lost: self.tracer.as_ref().map_or(0, |it| it.lost),
+        };
+        self.status.send_if_modified(|current| {
+            let changed = *current != next;
+            *current = next;
+            changed
+        });
+    }
+
+    async fn close(self) {
+        self.publish_now();
+        self.front.close().await;
+        if let Some(back) = self.back {
+            back.close().await;
+        }
+        if let Some(tracer) = self.tracer {
+            tracer.close().await;
+        }
+    }
+}
+
+/// The number of a connection for the exchange: unique over both ports.
+fn peer(port: Port, link: Link) -> Peer {
+    Peer(link.0 << 1 | u64::from(port == Port::Back))
+}

@@ -1,0 +1,142 @@
+//! Trace lines to a logger: one JSON object each.
+//!
+//! A logger that is slow, dead or not there never stops the broker. Lines it does not take are counted, and the count stands
+//! in the next line that gets through.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::sync::watch;
+use tracing::warn;
+
+use crate::{
+    core::message::Event,
+    zsock::{self, Push},
+};
+
+/// Longest line, in bytes: ids and names are short.
+const MAX_LINE: usize = 4096;
+
+/// A line of the trace.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    /// Milliseconds since 1970.
+    ts: u64,
+    broker: &'a str,
+    event: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worker: Option<u64>,
+    #[serde(skip_serializing_if = "is_zero")]
+    attempt: u8,
+    #[serde(skip_serializing_if = "is_none")]
+    code: u16,
+    /// Lines lost before this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped: Option<u64>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+fn is_zero(number: &u8) -> bool {
+    *number == 0
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+fn is_none(code: &u16) -> bool {
+    *code == 0
+}
+
+/// Sends trace lines to wherever the logger is at the moment.
+#[derive(Debug)]
+pub(super) struct Tracer {
+    broker: String,
+    address: watch::Receiver<Option<String>>,
+    push: Option<Push>,
+    /// Lines lost since the last one that got through …
+    pending: u64,
+    /// … and ever.
+    pub(super) lost: u64,
+}
+
+impl Tracer {
+    pub(super) async fn new(broker: String, mut address: watch::Receiver<Option<String>>) -> Self {
+        address.mark_changed();
+        let mut tracer = Self {
+            broker,
+            address,
+            push: None,
+            pending: 0,
+            lost: 0,
+        };
+        tracer.follow().await;
+        tracer
+    }
+
+    /// Waits until the logger's address changes. Cancel-safe.
+    pub(super) async fn moved(&mut self) {
+        if self.address.changed().await.is_err() {
+            std::future::pending::<()>().await; // whoever told it has stopped to
+        }
+        self.address.mark_changed();
+    }
+
+    /// Connects to where the logger is now.
+    pub(super) async fn follow(&mut self) {
+        let address = self.address.borrow_and_update().clone();
+        self.push = match address {
+            Some(address) => match Push::connect(&address, MAX_LINE).await {
+                Ok(push) => Some(push),
+                Err(error) => {
+                    warn!(%error, "no trace lines are sent");
+                    None
+                }
+            },
+            None => None,
+        };
+    }
+
+    pub(super) fn send(&mut self, event: &Event) {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let id = String::from_utf8_lossy(&event.id);
+        let line = Line {
+            ts: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+            broker: &self.broker,
+            event: event.what.as_str(),
+            request_id: &id,
+            service: event.service.as_deref(),
+            worker: event.worker.map(|peer| peer.0),
+            attempt: event.attempt,
+            code: event.code,
+            dropped: (self.pending > 0).then_some(self.pending),
+        };
+        let text = serde_json::to_vec(&line).unwrap_or_default();
+        let sent = match &self.push {
+            Some(push) => push.try_send(vec![Bytes::from(text)]),
+            None => Err(zsock::SendError::Gone),
+        };
+        if sent.is_ok() {
+            self.pending = 0;
+        } else {
+            self.pending += 1;
+            self.lost += 1;
+        }
+    }
+
+    pub(super) async fn close(self) {
+        if let Some(push) = self.push {
+            push.close().await;
+        }
+    }
+}
