@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -19,6 +19,9 @@ use super::{State, notify};
 
 /// Messages in the time that the manager waits for one: a loop that is late once, on a busy machine, is not the end.
 const MESSAGES_IN_TIME: u32 = 4;
+
+/// A loop that has not beaten for so long hangs. It is twice what [`Pulse::beat`] asks for.
+const HANGS_AFTER: Duration = Duration::from_secs(2);
 
 /// How a loop shows that it turns.
 #[derive(Clone, Debug)]
@@ -71,22 +74,24 @@ fn limit(micros: Option<&str>, pid: Option<&str>, own: u32) -> Option<Duration> 
     ours.then_some(Duration::from_micros(micros))
 }
 
-/// Calls `tell` each `period` in which all pulses have beaten. Never ends.
+/// Calls `tell` each `period`, unless a pulse has not beaten for [`HANGS_AFTER`]. Never ends.
 async fn feed(
     period: Duration,
     pulses: Vec<Pulse>,
     stopping: CancellationToken,
     mut tell: impl FnMut(),
 ) {
-    let mut seen: Vec<Option<u64>> = vec![None; pulses.len()];
+    let mut seen: Vec<(u64, Instant)> = vec![(0, Instant::now()); pulses.len()];
     let mut ticks = interval(period.max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        let now = ticks.tick().await;
         let mut hangs = None;
-        for (pulse, seen) in pulses.iter().zip(&mut seen) {
+        for (pulse, (seen, since)) in pulses.iter().zip(&mut seen) {
             let beats = pulse.beats();
-            if seen.replace(beats) == Some(beats) {
+            if *seen != beats {
+                (*seen, *since) = (beats, now);
+            } else if now - *since > HANGS_AFTER {
                 hangs = Some(pulse);
             }
         }
@@ -94,7 +99,6 @@ async fn feed(
             None => tell(),
             Some(pulse) => warn!(
                 name = &*pulse.name,
-                ?period,
                 "a loop hangs: systemd is not told that this program lives"
             ),
         }

@@ -44,6 +44,8 @@ pub(super) struct Client {
     address: String,
     id: u64,
     known: bool,
+    /// It has not asked for anything yet.
+    fresh: bool,
 }
 
 /// A request that can be forwarded. Its head is in [`Client::head`].
@@ -80,6 +82,7 @@ impl Client {
             deadline: Deadline::new(Instant::now(), worker.shared.limits.idle),
             id: worker.drain.register(),
             known: false,
+            fresh: true,
             address: peer.ip().to_canonical().to_string(),
             worker,
             stream,
@@ -91,6 +94,7 @@ impl Client {
     /// Serves until the connection ends.
     pub(super) async fn serve(mut self) {
         while let Some(request) = self.next_request().await {
+            self.fresh = false;
             match exchange::run(&mut self, &request).await {
                 After::KeepAlive => {}
                 After::Close => return,
@@ -182,14 +186,14 @@ impl Client {
             &self.worker.scratch,
             &mut self.deadline
         ));
-        let (id, known) = (self.id, &mut self.known);
+        let (id, known, fresh) = (self.id, &mut self.known, self.fresh);
         poll_fn(|cx| {
             if !*known {
                 *known = true;
                 drain.remember(id, cx.waker());
             }
             match reading.as_mut().poll(cx) {
-                Poll::Pending if between_requests && drain.is_on() => Poll::Ready(None),
+                Poll::Pending if between_requests && drain.lets_go(fresh) => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(read) => Poll::Ready(Some(read)),
             }

@@ -1,4 +1,5 @@
-//! Stopping without a failed request: clients that wait for nothing are let go at once, the others after their response.
+//! Stopping without a failed request: clients that wait for nothing are let go at once, the others after their response. One
+//! who has connected and not asked yet is about to: it gets a moment to do so.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -8,6 +9,7 @@ use std::task::Waker;
 #[derive(Debug, Default)]
 pub(super) struct Drain {
     on: Cell<bool>,
+    patient: Cell<bool>,
     next: Cell<u64>,
     waiting: RefCell<HashMap<u64, Waker>>,
 }
@@ -18,9 +20,25 @@ impl Drain {
         self.on.get()
     }
 
-    /// Begins: wakes every client, so that those without a request end.
+    /// Whether a client that waits for nothing has to go. `fresh`: it has not asked for anything yet.
+    pub(super) fn lets_go(&self, fresh: bool) -> bool {
+        self.on.get() && !(fresh && self.patient.get())
+    }
+
+    /// Begins: wakes every client, so that those without a request end, but for those who never had one.
     pub(super) fn start(&self) {
         self.on.set(true);
+        self.patient.set(true);
+        self.wake();
+    }
+
+    /// The moment for those who never had a request is over.
+    pub(super) fn end_patience(&self) {
+        self.patient.set(false);
+        self.wake();
+    }
+
+    fn wake(&self) {
         for waker in self.waiting.borrow().values() {
             waker.wake_by_ref();
         }

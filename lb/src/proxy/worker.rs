@@ -36,6 +36,10 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// The pause after a failed accept (no descriptor, no memory): accepting again at once would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// When it stops, a client who has connected and sent nothing gets so long to send its first request: longer than a client
+/// on a busy machine takes from one to the other, and short for whoever waits for the end.
+const FIRST_REQUEST: Duration = Duration::from_millis(500);
+
 /// What all workers have in common.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -150,6 +154,11 @@ impl Worker {
         }
         drop(listener);
         clients.close();
+        let worker = Rc::clone(&self);
+        let patience = tokio::task::spawn_local(async move {
+            tokio::time::sleep(FIRST_REQUEST).await;
+            worker.drain.end_patience();
+        });
         let limit = self.shared.limits.drain;
         if tokio::time::timeout(limit, clients.wait()).await.is_err() {
             let left = clients.len();
@@ -159,6 +168,7 @@ impl Worker {
                 limit.as_secs_f32()
             );
         }
+        patience.abort();
         sweeper.abort();
     }
 

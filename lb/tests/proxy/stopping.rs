@@ -40,6 +40,29 @@ async fn a_request_in_flight_is_answered_and_the_rest_is_let_go() {
 }
 
 #[tokio::test]
+async fn who_has_just_connected_may_still_ask() {
+    let origin = Origin::named("one").await;
+    let proxy = Proxy::to(&[&origin]).await;
+    let mut idle = proxy.connect().await;
+    assert_eq!(idle.ask(GET).await.status, 200);
+    let mut fresh = proxy.connect().await;
+    let mut silent = proxy.connect().await;
+    proxy.shutdown.cancel();
+    assert!(idle.has_ended().await, "so the stop has begun");
+    let answer = fresh.ask(GET).await;
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer.head.contains("connection: close\r\n"),
+        "{}",
+        answer.head
+    );
+    assert!(silent.has_ended().await, "the moment is over");
+    tokio::time::timeout(PATIENCE, proxy.balancer.stopped())
+        .await
+        .expect("it stops");
+}
+
+#[tokio::test]
 async fn routes_change_without_a_new_start() {
     let (one, two) = (Origin::named("one").await, Origin::named("two").await);
     let fixed = |name: &str, origin: &Origin| FixedService {
