@@ -12,6 +12,7 @@ use crate::{
     deregister::DeregisterArgs,
     explain::ExplainArgs,
     failure::{Failure, usage_line},
+    haproxy::HaproxyArgs,
     lb::LbArgs,
     maint::MaintArgs,
     members::MembersArgs,
@@ -77,6 +78,8 @@ pub(crate) enum Command {
     Agent(AgentArgs),
     Run(RunArgs),
     Lb(LbArgs),
+    // Boxed: it has far more flags than the others.
+    Haproxy(Box<HaproxyArgs>),
     Template(TemplateArgs),
     Microservice(MicroserviceArgs),
     Services(ServicesArgs),

@@ -10,6 +10,7 @@ mod connect;
 mod deregister;
 mod explain;
 mod failure;
+mod haproxy;
 mod http_client;
 mod lb;
 mod maint;
@@ -81,6 +82,7 @@ async fn carry_out(
         Command::Agent(args) => agent::run(args, &global).await,
         Command::Run(args) => run::run(args, &global).await,
         Command::Lb(args) => lb::run(args, &global, inherited).await,
+        Command::Haproxy(args) => haproxy::run(*args, &global).await,
         Command::Template(args) => template::run(args, &global).await,
         Command::Microservice(args) => microservice::run(args, &global).await,
         Command::Services(args) => services::run(args, &global).await,

@@ -11,6 +11,7 @@ mod control;
 pub mod discovery;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+pub mod haproxy;
 mod observe;
 mod pool;
 mod proxy;

@@ -220,7 +220,7 @@ fn from_flags(args: &LbArgs) -> Result<Config, Failure> {
 }
 
 /// A route as written, with the policy of the command line unless it names its own.
-fn route(text: &str, policy: Option<Policy>) -> Result<RouteConfig, Failure> {
+pub(crate) fn route(text: &str, policy: Option<Policy>) -> Result<RouteConfig, Failure> {
     let mut route: RouteConfig = text
         .parse()
         .map_err(|error: ::lb::config::RouteError| Failure::usage(error.to_string()))?;

@@ -82,7 +82,7 @@ pub(super) fn load(path: &Path) -> Result<Config, ConfigError> {
 }
 
 /// A parse error in one line: where, and what was expected.
-fn located(text: &str, error: &toml::de::Error) -> String {
+pub(crate) fn located(text: &str, error: &toml::de::Error) -> String {
     let message = error.message().replace('\n', " ");
     let Some(span) = error.span() else {
         return message;

@@ -5,6 +5,7 @@
 mod duration;
 pub(crate) use duration::parse as parse_duration;
 mod file;
+pub(crate) use file::located;
 mod route;
 mod watch;
 
@@ -17,8 +18,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use route::{RouteConfig, RouteError};
-pub use watch::ConfigFile;
 pub(crate) use watch::WatchedFile;
+pub use watch::{ConfigFile, TouchedFile};
 
 /// All that a balancer is told.
 #[derive(Clone, Debug, PartialEq)]

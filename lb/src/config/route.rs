@@ -64,7 +64,7 @@ impl FromStr for RouteConfig {
 
 impl RouteConfig {
     /// Checks the parts. The error is a reason for a person.
-    pub(super) fn new(host: Option<&str>, path: &str, service: &str) -> Result<Self, String> {
+    pub(crate) fn new(host: Option<&str>, path: &str, service: &str) -> Result<Self, String> {
         if service.trim().is_empty() {
             return Err("no service".into());
         }

@@ -96,6 +96,30 @@ impl WatchedFile {
     }
 }
 
+/// A file of which somebody wants to know that it has changed, and reads it himself.
+#[derive(Debug)]
+pub struct TouchedFile {
+    file: WatchedFile,
+}
+
+impl TouchedFile {
+    /// Watches the file at `path`, whose present contents are taken as known.
+    ///
+    /// # Errors
+    /// [`ConfigError::Watch`]: its folder does not exist or cannot be watched.
+    pub fn watch(path: PathBuf) -> Result<Self, ConfigError> {
+        match WatchedFile::watch(path.clone()) {
+            Ok(file) => Ok(Self { file }),
+            Err(source) => Err(ConfigError::Watch { path, source }),
+        }
+    }
+
+    /// Waits until the file's contents differ. Cancel-safe.
+    pub async fn changed(&mut self) {
+        self.file.changed().await;
+    }
+}
+
 /// A configuration file being watched.
 #[derive(Debug)]
 pub struct ConfigFile {

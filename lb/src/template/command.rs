@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 const OUTPUT_LIMIT: u64 = 4 * 1024;
 
 /// Runs `command`. The error is what a person needs to know, in one line.
-pub(super) async fn run(command: &str) -> Result<(), String> {
+pub(crate) async fn run(command: &str) -> Result<(), String> {
     run_within(command, LIMIT).await
 }
 

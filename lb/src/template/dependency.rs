@@ -21,7 +21,7 @@ const WAIT: Duration = Duration::from_secs(30);
 
 /// One question to the registry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Dependency {
+pub(crate) enum Dependency {
     /// The instances of a service.
     Service {
         name: String,
@@ -35,7 +35,7 @@ pub(super) enum Dependency {
 
 /// Which instances a template wants to see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Health {
+pub(crate) enum Health {
     /// Those whose checks all pass.
     #[default]
     Passing,
@@ -65,7 +65,7 @@ pub(super) enum News {
 
 /// What is known of one dependency.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// What the template sees.
     pub(super) value: Arc<Value>,
     /// What is in it, by name: to tell a removal from an addition.

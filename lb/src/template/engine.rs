@@ -21,7 +21,7 @@ const NAME: &str = "template";
 
 /// A template that can be rendered.
 #[derive(Debug)]
-pub(super) struct Engine {
+pub(crate) struct Engine {
     handlebars: Handlebars<'static>,
     view: Arc<Mutex<View>>,
 }
@@ -36,16 +36,16 @@ struct View {
 
 /// What came of a rendering.
 #[derive(Debug)]
-pub(super) struct Rendering {
+pub(crate) struct Rendering {
     /// The text, if everything it reads is known.
-    pub(super) text: Option<String>,
+    pub(crate) text: Option<String>,
     /// Everything it reads.
-    pub(super) asked: BTreeSet<Dependency>,
+    pub(crate) asked: BTreeSet<Dependency>,
 }
 
 impl Engine {
     /// Reads `text`, the template at `path`.
-    pub(super) fn new(path: &Path, text: &str) -> Result<Self, TemplateError> {
+    pub(crate) fn new(path: &Path, text: &str) -> Result<Self, TemplateError> {
         let mut handlebars = Handlebars::new();
         // Configuration files are not HTML, and a name that is not there is a mistake.
         handlebars.register_escape_fn(handlebars::no_escape);
@@ -82,6 +82,16 @@ impl Engine {
         path: &Path,
         known: &BTreeMap<Dependency, Answer>,
     ) -> Result<Rendering, TemplateError> {
+        self.render_with(path, known, &Value::Null)
+    }
+
+    /// Renders with what is `known`, and with `data` as the template's own names.
+    pub(crate) fn render_with(
+        &self,
+        path: &Path,
+        known: &BTreeMap<Dependency, Answer>,
+        data: &Value,
+    ) -> Result<Rendering, TemplateError> {
         let known = known
             .iter()
             .map(|(dependency, answer)| (dependency.clone(), Arc::clone(&answer.value)));
@@ -89,7 +99,7 @@ impl Engine {
             known: known.collect(),
             ..View::default()
         };
-        let rendered = self.handlebars.render(NAME, &());
+        let rendered = self.handlebars.render(NAME, data);
         let view = std::mem::take(&mut *self.lock());
         match rendered {
             Ok(text) => Ok(Rendering {

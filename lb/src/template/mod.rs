@@ -4,7 +4,7 @@
 //! helpers) → `quiet` (bursts become one rendering; removals do not wait) → `output` (candidate, check, swap, command,
 //! roll back) → `watcher` (the loop). It knows nothing of pools, pickers or live traffic.
 
-mod command;
+pub(crate) mod command;
 mod dependency;
 mod engine;
 mod output;
@@ -14,6 +14,9 @@ mod watcher;
 
 use std::path::PathBuf;
 
+pub(crate) use engine::Engine;
+pub(crate) use output::Output;
+pub(crate) use quiet::QuietPeriod;
 pub use quiet::Wait;
 pub use spec::TemplateSpec;
 pub use watcher::{Options, Watcher};

@@ -8,17 +8,17 @@ use super::{TemplateError, command};
 
 /// Where a rendering goes.
 #[derive(Debug)]
-pub(super) struct Output {
-    pub(super) target: PathBuf,
+pub(crate) struct Output {
+    pub(crate) target: PathBuf,
     /// Run on the candidate before it is swapped in; `{candidate}` stands for its path.
-    pub(super) check: Option<String>,
+    pub(crate) check: Option<String>,
     /// Run after the swap.
-    pub(super) command: Option<String>,
+    pub(crate) command: Option<String>,
 }
 
 /// What became of a rendering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Written {
+pub(crate) enum Written {
     /// The file says it already.
     Same,
     /// The file is new.
@@ -26,11 +26,20 @@ pub(super) enum Written {
 }
 
 impl Output {
+    /// A file that is only written.
+    pub(crate) fn plain(target: PathBuf) -> Self {
+        Self {
+            target,
+            check: None,
+            command: None,
+        }
+    }
+
     /// Brings `text` into the target.
     ///
     /// # Errors
     /// The target is as it was, whatever failed.
-    pub(super) async fn write(&self, text: &str) -> Result<Written, TemplateError> {
+    pub(crate) async fn write(&self, text: &str) -> Result<Written, TemplateError> {
         let old = match std::fs::read(&self.target) {
             Ok(old) if old == text.as_bytes() => return Ok(Written::Same),
             Ok(old) => Some(old),

@@ -48,14 +48,14 @@ impl FromStr for Wait {
 
 /// A burst, while it lasts.
 #[derive(Debug)]
-pub(super) struct QuietPeriod {
+pub(crate) struct QuietPeriod {
     wait: Wait,
     first: Option<Instant>,
     due: Option<Instant>,
 }
 
 impl QuietPeriod {
-    pub(super) fn new(wait: Wait) -> Self {
+    pub(crate) fn new(wait: Wait) -> Self {
         Self {
             wait,
             first: None,
@@ -64,7 +64,7 @@ impl QuietPeriod {
     }
 
     /// Notes a change. `urgent` ends the burst at once.
-    pub(super) fn change(&mut self, now: Instant, urgent: bool) {
+    pub(crate) fn change(&mut self, now: Instant, urgent: bool) {
         // Both bounds matter: without `max`, an instance that flaps faster than `min` would hold back all others.
         let first = *self.first.get_or_insert(now);
         let calm = (now + self.wait.min).min(first + self.wait.max);
@@ -77,12 +77,12 @@ impl QuietPeriod {
     }
 
     /// When to act.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(crate) fn due(&self) -> Option<Instant> {
         self.due
     }
 
     /// It was acted.
-    pub(super) fn acted(&mut self) {
+    pub(crate) fn acted(&mut self) {
         (self.first, self.due) = (None, None);
     }
 }

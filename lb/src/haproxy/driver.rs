@@ -1,0 +1,520 @@
+//! The loop that keeps HAProxy at what is wanted. It decides by `plan` and `slots`, and never gives up.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use daemon::backoff::Backoff;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::HaproxyError;
+use super::command::{Command, lines, refused};
+use super::config::Config;
+use super::observed::{Observed, servers};
+use super::plan::{Plan, Reason, plan};
+use super::process::Master;
+use super::render::{Backends, Page, is_weighted};
+use super::slots::{Backend, assign, capacity};
+use super::socket::{Socket, SocketError};
+use super::status::Status;
+use super::store::Note;
+use super::word::Word;
+use crate::config::WatchedFile;
+use crate::discovery::Discovery;
+use crate::snapshot::{Service, Snapshot};
+use crate::template::{Output, QuietPeriod, TemplateError};
+use crate::until::until;
+
+/// How often HAProxy is compared with what is wanted though nothing is known to have changed: somebody may have typed a
+/// command, or reloaded it. Asking costs about 10 microseconds for each server.
+const COMPARE_EVERY: Duration = Duration::from_secs(2);
+
+/// How long the file may be behind HAProxy: a burst of changes writes it once.
+const WRITE_AFTER: Duration = Duration::from_millis(200);
+
+/// From one reload to the next. Each leaves a worker behind until its clients are done.
+const RELOADS_APART: Duration = Duration::from_secs(1);
+
+/// The first pause after a failure, and the longest.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// What HAProxy is to be: what a person wrote, read.
+#[derive(Debug)]
+pub(super) struct Setup {
+    pub(super) config: Config,
+    pub(super) page: Page,
+}
+
+/// The driver of one HAProxy.
+#[derive(Debug)]
+pub(super) struct Driver {
+    /// What HAProxy has loaded.
+    pub(super) setup: Setup,
+    /// What it is to load.
+    pub(super) next: Option<Setup>,
+    pub(super) master: Master,
+    pub(super) socket: Socket,
+    pub(super) note: Note,
+    pub(super) discovery: Discovery,
+    pub(super) snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub(super) applied: Arc<Snapshot>,
+    pub(super) status: Arc<Status>,
+    pub(super) quiet: QuietPeriod,
+    pub(super) reason: Option<Reason>,
+    pub(super) reloaded: Option<Instant>,
+    pub(super) write_due: Option<Instant>,
+    pub(super) not_before: Option<Instant>,
+    pub(super) backoff: Backoff,
+}
+
+/// Why HAProxy is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// Some services differ.
+    Change,
+    /// Nothing is known to differ.
+    Look,
+}
+
+impl Driver {
+    /// A driver that has done nothing yet.
+    pub(super) fn new(setup: Setup, discovery: Discovery, status: Arc<Status>) -> Self {
+        let config = &setup.config;
+        Self {
+            master: Master::new(config),
+            socket: Socket::new(&config.socket),
+            note: Note::load(&config.file).unwrap_or_default(),
+            snapshots: discovery.snapshots(),
+            quiet: QuietPeriod::new(config.wait),
+            discovery,
+            status,
+            setup,
+            next: None,
+            applied: Arc::default(),
+            reason: None,
+            reloaded: None,
+            write_due: None,
+            not_before: None,
+            backoff: Backoff::new(RETRY.0, RETRY.1),
+        }
+    }
+
+    /// Follows until `shutdown`.
+    pub(super) async fn run(
+        mut self,
+        mut configs: watch::Receiver<Config>,
+        shutdown: CancellationToken,
+    ) {
+        let mut template = watched(self.setup.config.template.as_deref());
+        let mut look = tokio::time::interval(COMPARE_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let reload_due = self.reload_due();
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                changed = self.snapshots.changed() => match changed {
+                    Ok(()) => self.adjust(Cause::Change).await,
+                    Err(_) => break,
+                },
+                status = self.master.ends() => {
+                    self.failed(&format!("HAProxy has ended ({status}); it is started again"));
+                    self.look().await;
+                }
+                () = until(reload_due) => self.reload().await,
+                () = until(self.write_due) => self.write().await,
+                Ok(()) = configs.changed() => {
+                    let config = configs.borrow_and_update().clone();
+                    if config.template != self.setup.config.template {
+                        template = watched(config.template.as_deref());
+                    }
+                    self.configure(config, &shutdown);
+                }
+                () = edited(&mut template) => {
+                    let config = self.wanted_config().clone();
+                    self.configure(config, &shutdown);
+                }
+                _ = look.tick() => self.look().await,
+            }
+        }
+        self.write().await;
+        let config = &self.setup.config;
+        if !config.attach && !config.keep {
+            self.master.stop(config.drain).await;
+        }
+    }
+
+    fn wanted_config(&self) -> &Config {
+        &self.next.as_ref().unwrap_or(&self.setup).config
+    }
+
+    /// Takes a new configuration, or a new text of the template. A broken one changes nothing.
+    fn configure(&mut self, config: Config, shutdown: &CancellationToken) {
+        let page = match Page::load(config.template.as_deref()) {
+            Ok(page) => page,
+            Err(error) => {
+                self.failed(&format!("{error}; the last good template stays in use"));
+                return;
+            }
+        };
+        self.discovery.follow(&config.discovered(), shutdown);
+        self.next = Some(Setup { config, page });
+        self.ask_for_reload(Reason::Configuration);
+    }
+
+    /// Compares HAProxy with what is wanted, and starts it if it is gone.
+    async fn look(&mut self) {
+        match self.master.processes().await {
+            Ok(processes) => {
+                self.status.up(Some(&processes));
+                self.adjust(Cause::Look).await;
+            }
+            Err(error) => {
+                self.status.up(None);
+                if self.not_before.is_none_or(|at| at <= Instant::now()) {
+                    self.revive(&error).await;
+                }
+            }
+        }
+    }
+
+    /// Compares a HAProxy that was found running for the first time.
+    pub(super) async fn take_over(&mut self) {
+        self.adjust(Cause::Look).await;
+        self.status.changed(&self.note.backends);
+    }
+
+    /// Sends what HAProxy lacks, and remembers what it takes a reload to bring.
+    async fn adjust(&mut self, cause: Cause) {
+        let began = Instant::now();
+        match self.compare(cause).await {
+            Ok((sent, reason)) => {
+                if sent > 0 && cause == Cause::Look {
+                    self.status.repairs.inc_by(sent as u64);
+                    tracing::warn!(
+                        commands = sent,
+                        "HAProxy was not as it should be, and is now"
+                    );
+                }
+                if sent > 0 {
+                    self.status.applied.observe(began.elapsed().as_secs_f64());
+                    self.write_due
+                        .get_or_insert_with(|| Instant::now() + WRITE_AFTER);
+                }
+                if sent > 0 || cause == Cause::Change {
+                    self.status.changed(&self.note.backends);
+                }
+                if let Some(reason) = reason {
+                    self.ask_for_reload(reason);
+                }
+            }
+            Err(error) => self.failed(&format!("{error}; it is tried again")),
+        }
+    }
+
+    /// Brings the servers to what the newest snapshot says. Returns how many commands that took, and why a reload is needed.
+    async fn compare(&mut self, cause: Cause) -> Result<(usize, Option<Reason>), HaproxyError> {
+        let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
+        let names = self.affected(&snapshot, cause);
+        let observed = self.observe(&names).await?;
+        let wanted = self.place(&snapshot, &names, &observed);
+        let Plan { commands, reload } = plan(&wanted, &observed);
+        self.send(&commands).await?;
+        self.applied = snapshot;
+        Ok((commands.len(), reload))
+    }
+
+    /// The backends whose service differs from what was applied; all of them, for a look.
+    fn affected(&self, snapshot: &Snapshot, cause: Cause) -> BTreeSet<Word> {
+        let differs = |service: &str| {
+            cause == Cause::Look
+                || snapshot.services.get(service) != self.applied.services.get(service)
+        };
+        let backends = self.setup.config.backends();
+        let affected = backends
+            .into_iter()
+            .filter(|(_, service, _)| differs(service));
+        affected.map(|(name, ..)| name).collect()
+    }
+
+    async fn observe(&self, names: &BTreeSet<Word>) -> Result<Observed, SocketError> {
+        let asked = names.iter().map(questions);
+        let mut text = String::new();
+        for (line, _) in lines(&asked.collect::<Vec<_>>()) {
+            text.push_str(&self.socket.ask(&line).await?);
+        }
+        Ok(servers(&text))
+    }
+
+    /// Gives the instances of `names` their slots, as far as there are slots that may be taken.
+    fn place(
+        &mut self,
+        snapshot: &Snapshot,
+        names: &BTreeSet<Word>,
+        observed: &Observed,
+    ) -> Backends {
+        let mut wanted = Backends::new();
+        for (name, service, policy) in self.setup.config.backends() {
+            if !names.contains(&name) {
+                continue;
+            }
+            let nothing = Service::default();
+            let service = snapshot.services.get(service).unwrap_or(&nothing);
+            let servers = observed.get(name.as_str());
+            let free = |index| {
+                let server = servers.and_then(|s| s.get(Word::slot(index).as_str()));
+                server.is_some_and(|server| server.maint && server.in_use == 0)
+            };
+            let backend = self.note.backends.entry(name.clone()).or_default();
+            backend.unplaced = assign(&mut backend.slots, service, is_weighted(policy), free);
+            wanted.insert(name, backend.clone());
+        }
+        wanted
+    }
+
+    /// Sends commands, and says what they were. One that is refused does not hold up the others.
+    async fn send(&self, commands: &[Command]) -> Result<(), HaproxyError> {
+        let mut first = None;
+        for (line, of) in lines(commands) {
+            let answer = self.socket.ask(&line).await?;
+            self.status.commands.inc_by(of.len() as u64);
+            for refused in refused(of, &answer) {
+                self.status.refused.inc();
+                tracing::warn!("{refused}");
+                first.get_or_insert(refused);
+            }
+        }
+        for command in commands {
+            tracing::info!(target: "turno::haproxy", "{command}");
+        }
+        first.map_or(Ok(()), |refused| Err(refused.into()))
+    }
+
+    /// A reload is needed; it waits for more of the kind.
+    pub(super) fn ask_for_reload(&mut self, reason: Reason) {
+        if self.reason.as_ref() != Some(&reason) {
+            tracing::info!("a reload is needed: {reason}");
+            self.status.pending(Some(reason.to_string()));
+            self.reason = Some(reason);
+        }
+        if self.quiet.due().is_none() {
+            self.quiet.change(Instant::now(), false);
+        }
+    }
+
+    fn reload_due(&self) -> Option<Instant> {
+        self.reason.as_ref()?;
+        let calm = self.reloaded.map(|at| at + RELOADS_APART);
+        self.quiet.due().max(calm).max(self.not_before)
+    }
+
+    /// Renders the file anew, has it checked, and has HAProxy load it. What fails leaves file and HAProxy as they were, and
+    /// is tried again.
+    pub(super) async fn reload(&mut self) {
+        self.quiet.acted();
+        let Some(reason) = self.reason.take() else {
+            return;
+        };
+        if !self.is_known() {
+            // A new route's service has not been answered for: without its instances the route would answer 503.
+            self.ask_for_reload(reason);
+            return;
+        }
+        let outcome = self.load().await;
+        self.reloaded = Some(Instant::now());
+        match outcome {
+            Ok(()) => {
+                self.status.reloaded(&reason.to_string());
+                self.status.pending(None);
+                self.backoff.reset();
+                self.not_before = None;
+                tracing::info!("HAProxy has loaded a new file: {reason}");
+                self.adjust(Cause::Change).await;
+            }
+            Err(error) => {
+                self.status.reload_failed();
+                let pause = self.backoff.next_delay();
+                self.not_before = Some(Instant::now() + pause);
+                let pause = pause.as_secs_f32();
+                self.failed(&format!("{error}; HAProxy goes on with the file it has, and the reload is tried again in {pause:.1}s"));
+                self.reason = Some(reason);
+                self.quiet.change(Instant::now(), true);
+            }
+        }
+    }
+
+    /// Whether every service that is wanted has been answered for.
+    fn is_known(&self) -> bool {
+        let snapshot = self.snapshots.borrow();
+        let wanted = self.wanted_config().discovered();
+        wanted
+            .iter()
+            .all(|name| snapshot.services.contains_key(*name))
+    }
+
+    pub(super) async fn load(&mut self) -> Result<(), HaproxyError> {
+        let snapshot = Arc::clone(&self.snapshots.borrow());
+        let setup = self.next.as_ref().unwrap_or(&self.setup);
+        let note = fresh(setup, &self.note.backends, &snapshot)?;
+        let text = setup.page.text(&setup.config, &note.backends)?;
+        let old = std::fs::read_to_string(&setup.config.file).ok();
+        self.status.writes.inc();
+        checked(&setup.config).write(&text).await?;
+        match self.master.reload().await {
+            Ok(processes) => {
+                self.status.up(Some(&processes));
+            }
+            Err(error) => {
+                if let Some(old) = old {
+                    Output::plain(setup.config.file.clone()).write(&old).await?;
+                }
+                return Err(error);
+            }
+        }
+        self.loaded(note, snapshot).await;
+        Ok(())
+    }
+
+    /// HAProxy has loaded what is wanted.
+    pub(super) async fn loaded(&mut self, note: Note, snapshot: Arc<Snapshot>) {
+        if let Some(next) = self.next.take() {
+            self.setup = next;
+        }
+        self.note = note;
+        self.applied = snapshot;
+        self.status.changed(&self.note.backends);
+        if let Err(error) = self.note.save(&self.setup.config.file).await {
+            self.failed(&error.to_string());
+        }
+    }
+
+    /// Starts HAProxy with a file of the moment.
+    pub(super) async fn start(&mut self) -> Result<(), HaproxyError> {
+        let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
+        let note = fresh(&self.setup, &self.note.backends, &snapshot)?;
+        let text = self.setup.page.text(&self.setup.config, &note.backends)?;
+        self.status.writes.inc();
+        checked(&self.setup.config).write(&text).await?;
+        let processes = self.master.start().await?;
+        self.status.starts.inc();
+        self.status.up(Some(&processes));
+        self.loaded(note, snapshot).await;
+        Ok(())
+    }
+
+    /// HAProxy does not answer: starts it, or waits for whoever does.
+    async fn revive(&mut self, error: &SocketError) {
+        let pause = self.backoff.next_delay();
+        self.not_before = Some(Instant::now() + pause);
+        if self.setup.config.attach {
+            self.failed(&format!("{error}; waiting for HAProxy to be started"));
+            return;
+        }
+        match self.start().await {
+            Ok(()) => {
+                self.backoff.reset();
+                self.not_before = None;
+                tracing::info!("HAProxy was started again");
+            }
+            Err(error) => {
+                let pause = pause.as_secs_f32();
+                self.failed(&format!("{error}; tried again in {pause:.1}s"));
+            }
+        }
+    }
+
+    /// Writes file and note as HAProxy is now.
+    pub(super) async fn write(&mut self) {
+        if self.write_due.take().is_none() {
+            return;
+        }
+        let setup = &self.setup;
+        let written = async {
+            let text = setup.page.text(&setup.config, &self.note.backends)?;
+            self.status.writes.inc();
+            Output::plain(setup.config.file.clone())
+                .write(&text)
+                .await?;
+            self.note.save(&setup.config.file).await
+        };
+        if let Err(error) = written.await {
+            self.write_due = Some(Instant::now() + RETRY.0);
+            self.failed(&format!("HAProxy is right, its file is not: {error}"));
+        }
+    }
+
+    fn failed(&self, error: &str) {
+        tracing::warn!("{error}");
+        self.status.error(error);
+    }
+}
+
+/// What is asked about a backend.
+fn questions(name: &Word) -> String {
+    format!("show servers state {name};show servers conn {name}")
+}
+
+/// The slots for a HAProxy that begins anew: all may be taken, and there are enough.
+pub(super) fn fresh(
+    setup: &Setup,
+    before: &Backends,
+    snapshot: &Snapshot,
+) -> Result<Note, TemplateError> {
+    let config = &setup.config;
+    let mut backends = Backends::new();
+    for (name, service, policy) in config.backends() {
+        let nothing = Service::default();
+        let service = snapshot.services.get(service).unwrap_or(&nothing);
+        let mut slots = before
+            .get(&name)
+            .map(|b| b.slots.clone())
+            .unwrap_or_default();
+        // Room for those that are registered and out of rotation, too: they keep a slot while they are.
+        let needed = service.endpoints.len() + slots.iter().flatten().filter(|o| o.drained).count();
+        slots.resize(capacity(slots.len(), needed, config.slots), None);
+        let weighted = is_weighted(policy);
+        if assign(&mut slots, service, weighted, |_| true) > 0 {
+            let needed = service.endpoints.len() + service.excluded.len();
+            slots.resize(capacity(slots.len(), needed, config.slots), None);
+            assign(&mut slots, service, weighted, |_| true);
+        }
+        backends.insert(name, Backend { slots, unplaced: 0 });
+    }
+    Ok(Note {
+        loaded: Some(setup.page.skeleton(config, &backends)?),
+        backends,
+    })
+}
+
+/// The file, which HAProxy itself judges before it is put in place.
+fn checked(config: &Config) -> Output {
+    Output {
+        check: Some(format!("{} -c -f {{candidate}}", quoted(&config.program))),
+        ..Output::plain(config.file.clone())
+    }
+}
+
+/// A path as one word of a shell.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+}
+
+fn watched(template: Option<&Path>) -> Option<WatchedFile> {
+    let path = template?;
+    match WatchedFile::watch(path.to_owned()) {
+        Ok(file) => Some(file),
+        Err(error) => {
+            tracing::warn!("cannot watch {}: {error}", path.display());
+            None
+        }
+    }
+}
+
+async fn edited(template: &mut Option<WatchedFile>) {
+    match template {
+        Some(file) => file.changed().await,
+        None => std::future::pending().await,
+    }
+}
