@@ -4,6 +4,7 @@
 //! It knows turno only from outside, as a user does: its command line, its ports, its HTTP answers. It links no crate of the
 //! workspace, so a test here cannot pass because of a shortcut inside.
 
+pub mod haproxy;
 pub mod http;
 pub mod load;
 pub mod parts;

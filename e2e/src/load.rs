@@ -222,6 +222,52 @@ impl Drop for Origin {
     }
 }
 
+/// An origin in this process that answers every request with the path it was asked for, one connection after the other.
+#[derive(Debug)]
+pub struct Echo {
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Echo {
+    /// Starts it; it lives as long as the test's process.
+    ///
+    /// # Panics
+    /// If there is no free port.
+    pub fn start() -> Echo {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
+        let address = listener.local_addr().expect("it is bound");
+        std::thread::spawn(move || {
+            while let Ok((stream, _)) = listener.accept() {
+                std::thread::spawn(move || echo(stream));
+            }
+        });
+        Echo { address }
+    }
+}
+
+fn echo(stream: TcpStream) {
+    let mut reader = BufReader::new(stream);
+    let mut first = String::new();
+    let mut line = String::new();
+    if reader.read_line(&mut first).unwrap_or(0) == 0 {
+        return;
+    }
+    while line != "\r\n" {
+        line.clear();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+            return;
+        }
+    }
+    let path = first.split(' ').nth(1).unwrap_or_default();
+    let length = path.len();
+    // Whoever has gone away wants no answer.
+    let _ = write!(
+        reader.get_mut(),
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{path}"
+    );
+}
+
 impl Shared {
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)

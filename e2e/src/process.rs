@@ -130,6 +130,14 @@ impl Process {
         }
     }
 
+    /// `kill -9` for the program alone: what it has started lives on.
+    pub fn kill_alone(&mut self) {
+        self.signal(Signal::KILL);
+        if self.ended.is_none() {
+            self.ended = self.child.wait().ok();
+        }
+    }
+
     fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }

@@ -39,7 +39,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A running registry. It remembers nothing when it is killed and started again.
+/// A running registry. It remembers nothing when it is killed and started again, unless it was started as durable.
 #[derive(Debug)]
 pub struct Registry {
     /// Where its HTTP API is, also after a restart.
@@ -48,12 +48,28 @@ pub struct Registry {
     /// Ports that only Consul needs: server, LAN and WAN gossip.
     others: [u16; 3],
     process: Option<Process>,
+    /// Where it keeps its data, if it does.
+    data: Option<tempfile::TempDir>,
 }
 
 impl Registry {
     /// Starts an empty registry and waits until it can be used.
     pub fn start(kind: Kind) -> Registry {
+        Registry::start_with(kind, None)
+    }
+
+    /// The same, but it keeps what it knows on disk.
+    ///
+    /// # Panics
+    /// If there can be no temporary folder.
+    pub fn start_durable(kind: Kind) -> Registry {
+        let data = tempfile::tempdir().expect("a temporary folder can be made");
+        Registry::start_with(kind, Some(data))
+    }
+
+    fn start_with(kind: Kind, data: Option<tempfile::TempDir>) -> Registry {
         let mut registry = Registry {
+            data,
             address: ports::free_address(),
             kind,
             others: std::array::from_fn(|_| ports::free()),
@@ -75,13 +91,15 @@ impl Registry {
     pub fn start_again(&mut self) {
         let command = match self.kind {
             Kind::Consul => self.consul(),
-            Kind::Embedded => turno::command(&[
-                "registry",
-                "--listen",
-                &self.address.to_string(),
-                "--node",
-                "e2e",
-            ]),
+            Kind::Embedded => {
+                let address = self.address.to_string();
+                let mut command =
+                    turno::command(&["registry", "--listen", &address, "--node", "e2e"]);
+                if let Some(data) = &self.data {
+                    command.arg("--data-dir").arg(data.path());
+                }
+                command
+            }
         };
         let mut process = Process::start(&self.kind.to_string(), command);
         wait::until_true(format!("{} to be ready", self.kind), wait::SOON, || {
@@ -93,16 +111,14 @@ impl Registry {
 
     fn consul(&self) -> Command {
         let mut command = Command::new(Part::Consul.path());
-        command.args([
-            "agent",
-            "-dev",
-            "-node",
-            "e2e",
-            "-bind",
-            "127.0.0.1",
-            "-client",
-            "127.0.0.1",
-        ]);
+        command.arg("agent");
+        match &self.data {
+            None => command.arg("-dev"),
+            Some(data) => command
+                .args(["-server", "-bootstrap-expect", "1", "-data-dir"])
+                .arg(data.path()),
+        };
+        command.args(["-node", "e2e", "-bind", "127.0.0.1", "-client", "127.0.0.1"]);
         command.args([
             "-log-level",
             "warn",
@@ -145,6 +161,41 @@ impl Registry {
     /// If the registry refuses it.
     pub fn deregister(&self, id: &str) {
         self.put(&format!("/v1/agent/service/deregister/{id}"), &[]);
+    }
+
+    /// Registers an instance within this process, for a test that measures: starting curl takes longer than all else.
+    ///
+    /// # Panics
+    /// If the registry refuses it.
+    pub fn register_quickly(&self, registration: &Registration) {
+        let body = registration.json().to_string();
+        self.put_quickly("/v1/agent/service/register", body.as_bytes());
+    }
+
+    /// Deregisters an instance within this process.
+    ///
+    /// # Panics
+    /// If the registry refuses it.
+    pub fn deregister_quickly(&self, id: &str) {
+        self.put_quickly(&format!("/v1/agent/service/deregister/{id}"), b"");
+    }
+
+    fn put_quickly(&self, path: &str, body: &[u8]) {
+        let answer = http::Connection::open(self.address)
+            .and_then(|mut connection| connection.request("PUT", path, &[], body))
+            .expect("the registry answers");
+        assert_eq!(answer.status, 200, "PUT {path}: {}", answer.text());
+    }
+
+    /// Puts an instance into maintenance, or takes it out again.
+    ///
+    /// # Panics
+    /// If the registry refuses it.
+    pub fn maintenance(&self, id: &str, enable: bool) {
+        self.put(
+            &format!("/v1/agent/service/maintenance/{id}?enable={enable}&reason=test"),
+            &[],
+        );
     }
 
     fn put(&self, path: &str, arguments: &[&str]) {

@@ -9,9 +9,9 @@ use crate::{args::Global, connect, failure::Failure, output};
 
 const AFTER_HELP: &str = "\
 Examples:
-  turno template -t haproxy.cfg.hbs:/etc/haproxy/haproxy.cfg:'systemctl reload haproxy' \\
+  turno template -t haproxy-reload.cfg.hbs:/etc/haproxy/haproxy.cfg:'systemctl reload haproxy' \\
       --check 'haproxy -c -f {candidate}'
-  turno template -t templates/haproxy.cfg.hbs:haproxy.cfg --once
+  turno template -t templates/haproxy-reload.cfg.hbs:haproxy.cfg --once
   turno template -t templates/hosts.hbs:hosts --once --dry
 
 In a template (Handlebars):

@@ -30,6 +30,8 @@ macro_rules! on_both_registries {
 }
 
 mod explained;
+mod haproxy;
+mod haproxy_load;
 mod input;
 mod membership;
 mod outage;

@@ -26,7 +26,7 @@ fn haproxy_follows_the_registry(kind: Kind) {
     let path = |name: &str| folder.path().join(name).display().to_string();
     let (source, target, pid) = (path("haproxy.cfg.hbs"), path("haproxy.cfg"), path("pid"));
     let address = ports::free_address();
-    let shipped = fs::read_to_string(parts::checkout().join("templates/haproxy.cfg.hbs"));
+    let shipped = fs::read_to_string(parts::checkout().join("templates/haproxy-reload.cfg.hbs"));
     let template = shipped
         .expect("it comes with the project")
         .replace("\"hello\"", "\"web\"")
