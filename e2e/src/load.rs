@@ -90,7 +90,8 @@ fn client(server: SocketAddr, more: &(dyn Fn() -> bool + Sync)) -> Tally {
         match open.and_then(|mut open| open.get("/").map(|answer| (answer, open))) {
             Ok((answer, open)) if answer.status == 200 => {
                 *tally.by_instance.entry(answer.text()).or_default() += 1;
-                connection = Some(open);
+                let is_last = answer.header("connection") == Some("close");
+                connection = (!is_last).then_some(open);
             }
             Ok((answer, _)) => tally
                 .failures

@@ -138,7 +138,7 @@ pub(crate) async fn run(args: HaproxyArgs, global: &Global) -> Result<(), Failur
     if let Some(address) = admin_address {
         output::line(&format!("admin listening on http://{address}"))?;
     }
-    output::line("turno: ready")?;
+    output::ready()?;
     tokio::select! {
         () = follow(&args, file, hangup, &haproxy) => {}
         () = shutdown.cancelled() => {}

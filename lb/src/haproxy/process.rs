@@ -63,6 +63,8 @@ impl Master {
             .arg("-f")
             .arg(absolute(&self.file))
             .stdin(Stdio::null())
+            // What systemd is told is turno's business.
+            .env_remove(daemon::systemd::SOCKET_VARIABLE)
             .process_group(0)
             .spawn()
             .map_err(|source| HaproxyError::Program {
