@@ -4,8 +4,11 @@
 //! What is decided stands in [`core`], how clients and workers say it in [`dialect`]: both pure, without socket or clock. It must not know what a registry is, nor read a
 //! command line: the `cli` joins it with the rest of turno.
 
+pub mod client;
 pub mod core;
 pub mod dialect;
 pub mod exchange;
+pub mod logger;
 pub mod server;
+pub mod worker;
 pub mod zsock;
