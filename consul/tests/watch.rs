@@ -268,3 +268,73 @@ async fn the_list_of_services_in_any_order_of_tags() {
         "GET /v1/catalog/services?index=5&wait=60000ms"
     );
 }
+
+#[tokio::test]
+async fn a_key_that_appears_changes_and_goes() {
+    let value = |index: u64, text: &str| {
+        let body = format!(
+            r#"[{{"LockIndex":0,"Key":"a/b","Flags":0,"Value":"{text}","CreateIndex":5,"ModifyIndex":{index}}}]"#
+        );
+        indexed(index, &body)
+    };
+    let absent = |index: u64| {
+        Step::Answer(answer(
+            "404 Not Found",
+            &format!("X-Consul-Index: {index}\r\n"),
+            "",
+        ))
+    };
+    let script = Script::new([
+        absent(3),
+        value(5, "b25l"),
+        value(5, "b25l"),
+        value(6, "dHdv"),
+        status("404 Not Found", "who are you"),
+        absent(9),
+    ]);
+    let config = Config::new(format!("http://{}", script.listen().await));
+    let mut watch = Watch::key(
+        Client::new(config).expect("a client"),
+        "a/b",
+        Query::default(),
+    );
+    let mut told = Vec::new();
+    for _ in 0..6 {
+        told.push(match watch.next().await {
+            Event::Changed { value: None, .. } => "none".to_owned(),
+            Event::Changed {
+                value: Some(entry), ..
+            } => String::from_utf8(entry.value).expect("text"),
+            Event::Unchanged { .. } => "same".to_owned(),
+            Event::Failed { .. } => "failed".to_owned(),
+        });
+    }
+    assert_eq!(told, ["none", "one", "same", "two", "failed", "none"]);
+    assert_eq!(
+        script.lines()[1],
+        "GET /v1/kv/a/b?index=3&wait=60000ms",
+        "what is absent is waited for as well"
+    );
+}
+
+#[tokio::test]
+async fn nodes_and_datacenters() {
+    let nodes = |index, body: &str| indexed(index, body);
+    let script = Script::new([
+        nodes(5, r#"[{"Node":"n1","Address":"10.0.0.1"},{"Node":"n2"}]"#),
+        nodes(6, r#"[{"Node":"n2"},{"Node":"n1","Address":"10.0.0.1"}]"#),
+        nodes(7, r#"[{"Node":"n2"}]"#),
+    ]);
+    let config = Config::new(format!("http://{}", script.listen().await));
+    let client = Client::new(config).expect("a client");
+    let mut watch = Watch::catalog_nodes(client.clone(), Query::default());
+    assert!(matches!(watch.next().await, Event::Changed { value, .. } if value.len() == 2));
+    assert!(matches!(watch.next().await, Event::Unchanged { .. }));
+    assert!(matches!(watch.next().await, Event::Changed { value, .. } if value.len() == 1));
+    script.push([status("200 OK", r#"["dc1","dc2"]"#)]);
+    let mut watch = Watch::catalog_datacenters(client);
+    assert!(
+        matches!(watch.next().await, Event::Changed { value, index: 0 } if value == ["dc1", "dc2"])
+    );
+    assert_eq!(script.lines()[3], "GET /v1/catalog/datacenters");
+}

@@ -54,11 +54,33 @@ impl Client {
     ///
     /// See [the client's errors](Error).
     pub async fn catalog_node(&self, node: &str) -> Result<Option<CatalogNode>, Error> {
+        Ok(self.find_node(node, &Query::default()).await?.value)
+    }
+
+    /// [`Client::catalog_node`] with an index to block on.
+    ///
+    /// # Errors
+    ///
+    /// See [the client's errors](Error).
+    pub async fn find_node(
+        &self,
+        node: &str,
+        query: &Query,
+    ) -> Result<Answer<Option<CatalogNode>>, Error> {
         let node = segment("node name", node)?;
+        self.ask(&["v1", "catalog", "node", node], query).await
+    }
+
+    /// The datacenters that are known, the nearest first. The answer has no index: it cannot be waited for.
+    ///
+    /// # Errors
+    ///
+    /// See [the client's errors](Error).
+    pub async fn catalog_datacenters(&self) -> Result<Answer<Vec<String>>, Error> {
         let answer = self
-            .ask(&["v1", "catalog", "node", node], &Query::default())
+            .ask::<Option<Vec<_>>>(&["v1", "catalog", "datacenters"], &Query::default())
             .await?;
-        Ok(answer.value)
+        Ok(answer.map(Option::unwrap_or_default))
     }
 
     /// The checks of a node and of all instances on it, by id.

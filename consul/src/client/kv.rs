@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
 use super::{Client, REQUEST_LIMIT, decode, segment};
@@ -25,15 +24,25 @@ impl Client {
     ///
     /// See [the client's errors](Error).
     pub async fn kv_get(&self, key: &str) -> Result<Option<KvEntry>, Error> {
-        let path = kv_path(key)?;
-        match self.ask::<Vec<KvEntry>>(&path, &Query::default()).await {
-            Ok(answer) => Ok(answer.value.into_iter().next()),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(self.kv_find(key, &Query::default()).await?.value)
     }
 
-    /// All keys that begin with `prefix`, with their values. When there is none, the answer has no index to block on.
+    /// [`Client::kv_get`] with an index to block on, which an absent key has too.
+    ///
+    /// # Errors
+    ///
+    /// See [the client's errors](Error).
+    pub async fn kv_find(
+        &self,
+        key: &str,
+        query: &Query,
+    ) -> Result<Answer<Option<KvEntry>>, Error> {
+        let parameters = query.parameters(self.datacenter());
+        let entries = self.kv_read(key, &parameters, query).await?;
+        Ok(entries.map(|entries| entries.into_iter().next()))
+    }
+
+    /// All keys that begin with `prefix`, with their values.
     ///
     /// # Errors
     ///
@@ -43,14 +52,23 @@ impl Client {
         prefix: &str,
         query: &Query,
     ) -> Result<Answer<Vec<KvEntry>>, Error> {
-        let path = kv_path(prefix)?;
         let mut parameters = query.parameters(self.datacenter());
         parameters.push(("recurse", "true".to_owned()));
-        let request = self.request(Method::GET, &path, &parameters)?;
-        match self.send(request, query.limit(REQUEST_LIMIT), decode).await {
-            Err(error) if error.is_not_found() => Ok(Answer::new(Vec::new(), &HeaderMap::new())),
-            other => other,
-        }
+        self.kv_read(prefix, &parameters, query).await
+    }
+
+    /// Consul says 404 where there is no key, with its index beside it.
+    async fn kv_read(
+        &self,
+        key: &str,
+        parameters: &[(&str, String)],
+        query: &Query,
+    ) -> Result<Answer<Vec<KvEntry>>, Error> {
+        let path = kv_path(key)?;
+        let request = self.request(Method::GET, &path, parameters)?;
+        let limit = query.limit(REQUEST_LIMIT);
+        let found = self.send_or_absent(request, limit, decode).await?;
+        Ok(found.map(Option::unwrap_or_default))
     }
 
     /// Writes a key. Returns whether the conditions of `how` held, so that it was written.

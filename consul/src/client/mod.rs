@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Method, Request, Url};
+use reqwest::{Method, Request, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -178,10 +178,38 @@ impl Client {
     /// Sends a request and reads its answer, all within `limit`.
     async fn send<T>(
         &self,
-        mut request: Request,
+        request: Request,
         limit: Duration,
         read: impl FnOnce(&str, &[u8]) -> Result<T, Error>,
     ) -> Result<Answer<T>, Error> {
+        let Received {
+            path,
+            body,
+            headers,
+        } = self.exchange(request, limit).await?.successful()?;
+        Ok(Answer::new(read(&path, &body)?, &headers))
+    }
+
+    /// [`Client::send`] where 404 means that what was asked for does not exist.
+    async fn send_or_absent<T>(
+        &self,
+        request: Request,
+        limit: Duration,
+        read: impl FnOnce(&str, &[u8]) -> Result<T, Error>,
+    ) -> Result<Answer<Option<T>>, Error> {
+        let exchanged = self.exchange(request, limit).await?;
+        if exchanged.code == StatusCode::NOT_FOUND {
+            return Ok(Answer::new(None, &exchanged.received.headers));
+        }
+        let Received {
+            path,
+            body,
+            headers,
+        } = exchanged.successful()?;
+        Ok(Answer::new(Some(read(&path, &body)?), &headers))
+    }
+
+    async fn exchange(&self, mut request: Request, limit: Duration) -> Result<Exchanged, Error> {
         *request.timeout_mut() = Some(limit);
         let method = request.method().to_string();
         let path = request.url().path().to_owned();
@@ -207,17 +235,16 @@ impl Client {
                 break;
             }
         }
-        if !code.is_success() {
-            let text = one_line(&body);
-            return Err(Error::Status {
-                method,
+        let headers = std::mem::take(response.headers_mut());
+        Ok(Exchanged {
+            method,
+            code,
+            received: Received {
                 path,
-                code: code.as_u16(),
-                text,
-            });
-        }
-        let headers: &HeaderMap = response.headers();
-        Ok(Answer::new(read(&path, &body)?, headers))
+                body,
+                headers,
+            },
+        })
     }
 
     /// Sorts what the transport reports.
@@ -236,6 +263,35 @@ impl Client {
             reason: innermost(&source),
             source,
         }
+    }
+}
+
+/// What came back, whatever its status.
+struct Exchanged {
+    method: String,
+    code: StatusCode,
+    received: Received,
+}
+
+/// An answer that has not been read yet.
+struct Received {
+    path: String,
+    body: Vec<u8>,
+    headers: HeaderMap,
+}
+
+impl Exchanged {
+    /// What came back, unless it is a refusal.
+    fn successful(self) -> Result<Received, Error> {
+        if self.code.is_success() {
+            return Ok(self.received);
+        }
+        Err(Error::Status {
+            method: self.method,
+            text: one_line(&self.received.body),
+            path: self.received.path,
+            code: self.code.as_u16(),
+        })
     }
 }
 

@@ -5,8 +5,8 @@
 //! whether an empty answer is to be believed, is for whoever listens to decide.
 
 mod pace;
+mod subjects;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -14,9 +14,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::types::ServiceEntry;
-use crate::types::same_in_any_order;
-use crate::{Answer, Client, Error, Query};
+use crate::{Answer, Error, Query};
 use pace::{Failure, Pace};
 
 /// What became of one query.
@@ -63,40 +61,6 @@ pub struct Watch<T> {
     last: Option<T>,
     /// Kept here, so that a dropped `next()` does not end the query it waited for.
     answering: Option<Answering<T>>,
-}
-
-impl Watch<Vec<ServiceEntry>> {
-    /// Watches the instances of service `name`. The query's `index` is ignored.
-    #[must_use]
-    pub fn health_service(client: Client, name: impl Into<String>, query: Query) -> Self {
-        let name = name.into();
-        let what = format!("health of service {name}");
-        let ask = move |query: Query| -> Answering<Vec<ServiceEntry>> {
-            let (client, name) = (client.clone(), name.clone());
-            Box::pin(async move { client.health_service(&name, &query).await })
-        };
-        Self::new(what, query, Box::new(ask), |one, other| {
-            // Lists sorted by distance (`near`) change their order without anything having changed.
-            same_in_any_order(one, other, |entry| (&entry.node.node, &entry.service.id))
-        })
-    }
-}
-
-impl Watch<BTreeMap<String, Vec<String>>> {
-    /// Watches the names of the services and their tags. The query's `index` is ignored.
-    #[must_use]
-    pub fn catalog_services(client: Client, query: Query) -> Self {
-        let ask = move |query: Query| -> Answering<BTreeMap<String, Vec<String>>> {
-            let client = client.clone();
-            Box::pin(async move { client.catalog_services(&query).await })
-        };
-        Self::new(
-            "list of services".to_owned(),
-            query,
-            Box::new(ask),
-            PartialEq::eq,
-        )
-    }
 }
 
 impl<T: Clone> Watch<T> {

@@ -41,15 +41,33 @@ impl Failure {
 }
 
 /// Where a watch stands between two queries.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pace {
+    interval: Duration,
     index: Option<u64>,
     not_before: Option<Instant>,
     attempts: u32,
     last_failure: Option<(Failure, Duration)>,
 }
 
+impl Default for Pace {
+    fn default() -> Self {
+        Self::every(MIN_INTERVAL)
+    }
+}
+
 impl Pace {
+    /// Queries start at least `interval` apart.
+    pub(super) fn every(interval: Duration) -> Self {
+        Self {
+            interval,
+            index: None,
+            not_before: None,
+            attempts: 0,
+            last_failure: None,
+        }
+    }
+
     /// When the next query may start; `None` means at once.
     pub(super) fn not_before(&self) -> Option<Instant> {
         self.not_before
@@ -62,7 +80,7 @@ impl Pace {
 
     /// Notes that a query starts.
     pub(super) fn started(&mut self, now: Instant) {
-        self.not_before = Some(now + MIN_INTERVAL);
+        self.not_before = Some(now + self.interval);
     }
 
     /// Notes an answer and the index it came with.
@@ -98,7 +116,10 @@ impl Pace {
         self.attempts = self.attempts.saturating_add(1);
         self.index = None;
         let delay = full.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0);
-        self.not_before = Some(self.not_before.unwrap_or(now).max(now + delay));
+        // What is asked seldom is asked sooner after a failure.
+        let asked_next = self.not_before.unwrap_or(now);
+        let started = asked_next.checked_sub(self.interval).unwrap_or(now);
+        self.not_before = Some((started + MIN_INTERVAL).max(now + delay));
         (self.attempts, delay)
     }
 }
