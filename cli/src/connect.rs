@@ -9,18 +9,23 @@ use crate::{args::Global, failure::Failure};
 
 /// A client of the registry that the command line, else the environment, names.
 pub(crate) fn client(global: &Global) -> Result<Client, Failure> {
-    Ok(Client::new(config(global))?)
+    client_with(global, |config| config)
 }
 
-fn config(global: &Global) -> Config {
-    let mut config = Config::from_env();
+/// The same, with what a configuration file says of the registry: it counts more than the environment, and less than
+/// the command line.
+pub(crate) fn client_with(
+    global: &Global,
+    file: impl FnOnce(Config) -> Config,
+) -> Result<Client, Failure> {
+    let mut config = file(Config::from_env());
     if let Some(address) = &global.consul {
         config = config.with_address(address);
     }
     if let Some(token) = &global.token {
         config = config.with_token(token.expose());
     }
-    config
+    Ok(Client::new(config)?)
 }
 
 /// A client of the registry in this process, with the token that only this process has.

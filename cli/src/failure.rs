@@ -11,6 +11,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// The command was understood, and failed. Exit status 1.
     Failed(String),
+    /// The command was understood, and failed in a way that has an exit status of its own.
+    Special(u8, String),
     /// A program we ran ended with this status, which becomes ours. It spoke for itself.
     Status(u8),
 }
@@ -37,11 +39,20 @@ impl Failure {
         Self::Failed(format!("{what}: {error}"))
     }
 
+    /// What a person is told.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Usage(text) | Self::Failed(text) | Self::Special(_, text) => one_line(text),
+            Self::Status(status) => format!("it ended with status {status}"),
+        }
+    }
+
     /// Says it on standard error, in one line, and returns the exit status.
     pub(crate) fn report(&self) -> ExitCode {
         let (text, status) = match self {
             Self::Usage(text) => (text, Self::USAGE),
             Self::Failed(text) => (text, Self::FAILED),
+            Self::Special(status, text) => (text, *status),
             Self::Status(status) => return ExitCode::from(*status),
         };
         crate::output::complain(&format!("turno: {}", one_line(text)));

@@ -171,10 +171,7 @@ async fn follow(
                     warn!("needs a new start to take effect: {}", later.join(", "));
                 }
             }
-            Err(Failure::Failed(error) | Failure::Usage(error)) => {
-                warn!("the configuration in use stays: {error}");
-            }
-            Err(Failure::Status(_)) => {}
+            Err(failure) => warn!("the configuration in use stays: {}", failure.text()),
         }
     }
 }

@@ -85,7 +85,7 @@ fn once_renders_what_is_known_and_ends() {
     register(&registry, "b", 2);
     fs::write(&source, "another text {{#each (services)}}{{/each}}").expect("written");
     let refused = ends(&format!("template --once --check false {files}"));
-    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert_eq!(refused.code, Some(14), "{}", refused.stderr);
     assert!(
         refused.stderr.contains("its check failed"),
         "{}",
@@ -103,7 +103,7 @@ fn what_cannot_work_says_so() {
         nothing.stderr
     );
     let missing = ends("template --once -t /nonexistent/t.hbs:out");
-    assert_eq!(missing.code, Some(1));
+    assert_eq!(missing.code, Some(14));
     assert!(
         missing.stderr.contains("cannot read /nonexistent/t.hbs"),
         "{}",

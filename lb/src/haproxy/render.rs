@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ use super::config::Config;
 use super::slots::{Backend, Occupant};
 use super::word::{Word, sum};
 use crate::config::{Policy, RouteConfig};
-use crate::template::{Engine, TemplateError};
+use crate::template::{Engine, Knowledge, TemplateError};
 
 /// The template that comes with turno.
 const SHIPPED: &str = include_str!("../../../templates/haproxy.cfg.hbs");
@@ -64,7 +65,7 @@ impl Page {
         let data = data(config, backends);
         let rendering = self
             .engine
-            .render_with(&self.path, &BTreeMap::new(), &data)?;
+            .render_with(&Knowledge::default(), &data, SystemTime::now())?;
         rendering.text.ok_or_else(|| TemplateError::Template {
             path: self.path.clone(),
             line: 0,

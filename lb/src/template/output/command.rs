@@ -8,22 +8,20 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
 /// How long a check or a reload may take. Reloads take a second; what takes longer than this hangs.
-const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// What is kept of a command's output, from its beginning.
 const OUTPUT_LIMIT: u64 = 4 * 1024;
 
-/// Runs `command`. The error is what a person needs to know, in one line.
-pub(crate) async fn run(command: &str) -> Result<(), String> {
-    run_within(command, LIMIT).await
-}
-
-async fn run_within(command: &str, limit: Duration) -> Result<(), String> {
+/// Runs `command` for at most `limit`. The error is what a person needs to know, in one line.
+pub(crate) async fn run_within(command: &str, limit: Duration) -> Result<(), String> {
     let mut child = Command::new("sh")
         .args(["-c", command])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
+        // It is not for a command to tell the manager that we are ready.
+        .env_remove(daemon::systemd::SOCKET_VARIABLE)
         // A group of its own: when the time is up, what the command has started ends with it.
         .process_group(0)
         .kill_on_drop(true)
@@ -33,6 +31,7 @@ async fn run_within(command: &str, limit: Duration) -> Result<(), String> {
         .id()
         .and_then(|id| i32::try_from(id).ok())
         .and_then(Pid::from_raw);
+    let mut group = Group(group);
     let mut said = Vec::new();
     let stderr = child.stderr.take();
     let ended = async {
@@ -45,12 +44,12 @@ async fn run_within(command: &str, limit: Duration) -> Result<(), String> {
         child.wait().await
     };
     let status = match tokio::time::timeout(limit, ended).await {
-        Ok(status) => status.map_err(|error| format!("cannot wait for {command:?}: {error}"))?,
+        Ok(status) => {
+            // What it has started and left behind is meant to stay.
+            group.0 = None;
+            status.map_err(|error| format!("cannot wait for {command:?}: {error}"))?
+        }
         Err(_) => {
-            if let Some(group) = group {
-                // It fails only if all of them have ended already.
-                let _ = kill_process_group(group, Signal::KILL);
-            }
             return Err(format!(
                 "{command:?} took longer than {}s and was ended",
                 limit.as_secs_f32()
@@ -66,6 +65,18 @@ async fn run_within(command: &str, limit: Duration) -> Result<(), String> {
         "{command:?} ended with {status}{}{said}",
         if said.is_empty() { "" } else { ": " }
     ))
+}
+
+/// A command's processes, which end with this value.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // It fails only if all of them have ended already.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -87,14 +98,18 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_command_says_is_kept_when_it_fails() {
-        assert_eq!(run("true").await, Ok(()));
-        let error = run("echo 'line 3: unknown keyword' >&2; exit 3")
+        assert_eq!(run_within("true", LIMIT).await, Ok(()));
+        let error = run_within("echo 'line 3: unknown keyword' >&2; exit 3", LIMIT)
             .await
             .expect_err("it fails");
         assert!(
             error.contains("exit status: 3: line 3: unknown keyword"),
             "{error}"
         );
-        assert!(run("yes | head -c 1000000 >&2; exit 1").await.is_err());
+        assert!(
+            run_within("yes | head -c 1000000 >&2; exit 1", LIMIT)
+                .await
+                .is_err()
+        );
     }
 }
