@@ -28,13 +28,23 @@ pub(crate) fn client_with(
     Ok(Client::new(config)?)
 }
 
-/// A client of the registry in this process, with the token that only this process has.
+/// A client of the registry in this process, with the token that only this process has. Where that speaks TLS, the
+/// environment says which authority to believe (`CONSUL_CACERT`) and what to show, as for every other client.
 pub(crate) fn embedded(registry: &Registry) -> Result<Client, Failure> {
-    let address = reachable(registry.local_addr());
-    let config = Config::new(format!("http://{address}"));
+    let config = if registry.is_tls() {
+        Config::from_env().with_address(url(registry))
+    } else {
+        Config::new(url(registry))
+    };
     Ok(Client::new(
         config.with_token(registry.own_token().expose()),
     )?)
+}
+
+/// Where the registry in this process is reached from this machine.
+pub(crate) fn url(registry: &Registry) -> String {
+    let scheme = if registry.is_tls() { "https" } else { "http" };
+    format!("{scheme}://{}", reachable(registry.local_addr()))
 }
 
 /// Where a listener can be reached from this machine: one on all addresses is reached by loopback.

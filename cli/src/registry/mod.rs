@@ -22,9 +22,12 @@ Examples:
   turno registry --listen 0.0.0.0:8500 --acl-token-file /etc/turno/token
   CONSUL_HTTP_TOKEN=$(cat /etc/turno/token) turno register web.hcl
 
+  turno registry --listen 0.0.0.0:8501 --tls-cert cert.pem --tls-key key.pem --acl-token-file /etc/turno/token
+  CONSUL_HTTP_ADDR=https://registry:8501 CONSUL_CACERT=ca.pem turno services
+
 Without --data-dir everything is in memory and forgotten at its end. With it, a write is answered once it is on disk.
 Without a token everybody who reaches it may change everything, so it then listens on loopback only, unless
---open-to-network says that the network is to be trusted. SIGHUP reads token files again. See docs/registry.md.";
+--open-to-network says that the network is to be trusted. SIGHUP reads token files and certificates again. See docs/registry.md.";
 
 /// The embedded registry: Consul's HTTP API for one machine
 #[derive(Debug, Args)]
@@ -62,8 +65,8 @@ pub(crate) async fn run(args: RegistryArgs) -> Result<(), Failure> {
         }
     })?;
     output::line(&format!(
-        "try:  curl http://{}/v1/catalog/services",
-        connect::reachable(registry.local_addr())
+        "try:  curl {}/v1/catalog/services",
+        connect::url(&registry)
     ))?;
     daemon::systemd::watchdog(Vec::new(), shutdown.clone());
     output::ready()?;
@@ -73,10 +76,9 @@ pub(crate) async fn run(args: RegistryArgs) -> Result<(), Failure> {
 
 /// Says where it listens.
 pub(crate) fn announce(registry: &Registry) -> Result<(), Failure> {
-    output::line(&format!(
-        "registry listening on http://{}",
-        registry.local_addr()
-    ))?;
+    let scheme = if registry.is_tls() { "https" } else { "http" };
+    let address = registry.local_addr();
+    output::line(&format!("registry listening on {scheme}://{address}"))?;
     if let Some(address) = registry.dns_addr() {
         output::line(&format!("dns listening on {address}"))?;
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use registrar::check::Scripts;
-use registrar::registry::{self, AccessConfig, Otherwise, RegistryConfig};
+use registrar::registry::{self, AccessConfig, Otherwise, RegistryConfig, TlsFiles};
 use tracing::warn;
 
 use crate::args::Secret;
@@ -49,6 +49,15 @@ pub(crate) struct Switches {
     /// else read]
     #[arg(long, value_name = "WHAT")]
     acl_default: Option<AclDefault>,
+    /// Speak TLS, with the certificate (and what leads to its root) of this PEM file; read again when it changes
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key, PEM
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Only talk to clients that have a certificate of an authority in this PEM file
+    #[arg(long, value_name = "FILE")]
+    tls_client_ca: Option<PathBuf>,
     /// Listen beyond loopback though there is no token: everybody who reaches it may change everything
     #[arg(long)]
     open_to_network: bool,
@@ -82,6 +91,9 @@ impl Switches {
             ),
             (!self.acl_file.is_empty(), "--acl-file"),
             (self.acl_default.is_some(), "--acl-default"),
+            (self.tls_cert.is_some(), "--tls-cert"),
+            (self.tls_key.is_some(), "--tls-key"),
+            (self.tls_client_ca.is_some(), "--tls-client-ca"),
             (self.open_to_network, "--open-to-network"),
         ];
         all.into_iter()
@@ -93,7 +105,7 @@ impl Switches {
     pub(crate) fn config(&self, listen: SocketAddr) -> Result<RegistryConfig, Failure> {
         let access = self.access()?;
         let exposed = !listen.ip().is_loopback();
-        if exposed && self.open_to_network && !access.is_on() {
+        if exposed && self.open_to_network && !access.is_on() && self.tls_client_ca.is_none() {
             warn!(
                 %listen,
                 "the registry is NOT on loopback and has NO access control: everybody who reaches it may \
@@ -113,9 +125,24 @@ impl Switches {
             data_dir: self.data_dir.clone(),
             dns_listen: self.dns_listen,
             access,
+            tls: self.tls()?,
             open_to_network: self.open_to_network,
             ..RegistryConfig::default()
         })
+    }
+
+    fn tls(&self) -> Result<Option<TlsFiles>, Failure> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(cert), Some(key)) => Ok(Some(TlsFiles {
+                cert: cert.clone(),
+                key: key.clone(),
+                client_ca: self.tls_client_ca.clone(),
+            })),
+            (None, None) if self.tls_client_ca.is_none() => Ok(None),
+            _ => Err(Failure::usage(
+                "TLS needs both --tls-cert FILE and --tls-key FILE",
+            )),
+        }
     }
 
     fn scripts(&self) -> Scripts {

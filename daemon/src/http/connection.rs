@@ -4,21 +4,26 @@
 
 use std::{
     any::Any, convert::Infallible, future::Future, net::SocketAddr, panic::AssertUnwindSafe,
+    sync::Arc,
 };
 
 use ::http::{Request, StatusCode};
 use futures_util::FutureExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use super::{HEAD_BYTES_LEAST, Limits, Reply, stall::StallLimit, text};
+use super::{HEAD_BYTES_LEAST, Limits, Reply, Tls, stall::StallLimit, text};
 
-/// Serves one connection until the client leaves, breaks a limit, or the drain after shutdown ends.
-pub(super) async fn serve<H, F>(
+/// Shakes hands where there is TLS, and serves the connection.
+pub(super) async fn begin<H, F>(
     stream: TcpStream,
+    tls: Option<Arc<Tls>>,
     client: SocketAddr,
     limits: &Limits,
     handler: H,
@@ -31,6 +36,31 @@ pub(super) async fn serve<H, F>(
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%client, %error, "cannot set TCP_NODELAY");
     }
+    let Some(tls) = tls else {
+        return serve(stream, client, limits, handler, shutdown).await;
+    };
+    let stream = tokio::select! {
+        stream = tls.accept(stream) => stream,
+        () = shutdown.cancelled() => return,
+    };
+    match stream {
+        Ok(stream) => serve(stream, client, limits, handler, shutdown).await,
+        Err(error) => debug!(%client, %error, "no TLS handshake"),
+    }
+}
+
+/// Serves one connection until the client leaves, breaks a limit, or the drain after shutdown ends.
+async fn serve<S, H, F>(
+    stream: S,
+    client: SocketAddr,
+    limits: &Limits,
+    handler: H,
+    shutdown: CancellationToken,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Fn(Request<Incoming>, SocketAddr) -> F,
+    F: Future<Output = Reply>,
+{
     let service = service_fn(|request| answer(&handler, request, client));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

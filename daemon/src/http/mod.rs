@@ -8,6 +8,7 @@ mod body;
 mod connection;
 mod reply;
 mod stall;
+mod tls;
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -24,6 +25,7 @@ use tracing::{error, warn};
 pub use self::{
     body::{BodyError, read_body},
     reply::{Reply, json, text},
+    tls::{Tls, TlsError, TlsFiles},
 };
 use crate::backoff::Backoff;
 
@@ -86,6 +88,20 @@ pub async fn serve<H, F>(
     H: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
+    serve_with(listener, None, limits, handler, shutdown).await;
+}
+
+/// As [`serve`], over TLS where there is some. Handshakes have limits of their own, and hold up nobody else.
+pub async fn serve_with<H, F>(
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    limits: Limits,
+    handler: H,
+    shutdown: CancellationToken,
+) where
+    H: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Reply> + Send + 'static,
+{
     let permits = Arc::new(Semaphore::new(limits.connections.max(1)));
     let mut accepts = Accepts {
         listener,
@@ -101,9 +117,9 @@ pub async fn serve<H, F>(
             Some(ended) = connections.join_next() => log_failed(ended),
             (stream, client, permit) = accepts.next() => {
                 let (limits, handler) = (limits.clone(), handler.clone());
-                let shutdown = shutdown.clone();
+                let (tls, shutdown) = (tls.clone(), shutdown.clone());
                 connections.spawn(async move {
-                    connection::serve(stream, client, &limits, handler, shutdown).await;
+                    connection::begin(stream, tls, client, &limits, handler, shutdown).await;
                     drop(permit);
                 });
             }

@@ -160,8 +160,11 @@ impl CheckDefinition {
 
     /// Notes who asked for the check, and whether `scripts` lets it run a script if it has one.
     pub fn permit_script(&mut self, scripts: Scripts, source: Source) {
-        self.source = source;
-        self.script_permitted = !self.args.is_empty() && scripts.permit(source).is_ok();
+        // A definition that says nothing must go on saying nothing.
+        if !self.args.is_empty() {
+            self.source = source;
+            self.script_permitted = scripts.permit(source).is_ok();
+        }
     }
 
     /// Whether the registry can carry this check out.

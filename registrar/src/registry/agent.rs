@@ -274,7 +274,7 @@ fn need(
     Err(Failure::denied())
 }
 
-/// Reads again what can be read again: tokens.
+/// Reads again what can be read again: tokens and certificates.
 pub(super) async fn reload(state: &std::sync::Arc<State>, call: &Call) -> Result {
     need(state, call, |rights, node| rights.write(Kind::Agent, node))?;
     state.reload().await.map_err(Failure::failed)?;

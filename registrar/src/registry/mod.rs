@@ -35,7 +35,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use daemon::http::Limits;
+pub use daemon::http::TlsFiles;
+use daemon::http::{Limits, Tls, TlsError};
 use daemon::net::ListenError;
 use tokio::net::TcpListener;
 use tokio::signal::unix::SignalKind;
@@ -76,6 +77,8 @@ pub struct RegistryConfig {
     pub dns_listen: Option<SocketAddr>,
     /// Who may do what; the default is that everybody may do everything.
     pub access: AccessConfig,
+    /// TLS on the port of the HTTP API; the default is none.
+    pub tls: Option<TlsFiles>,
     /// Listen beyond loopback though there is no access control. The default is to refuse to start then.
     pub open_to_network: bool,
 }
@@ -96,6 +99,7 @@ impl Default for RegistryConfig {
             data_dir: None,
             dns_listen: None,
             access: AccessConfig::default(),
+            tls: None,
             open_to_network: false,
         }
     }
@@ -122,6 +126,9 @@ pub enum RegistryError {
     /// A token cannot be used.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// A certificate or key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Everybody who reaches the address could change everything, and nobody said that this is meant.
     #[error(
         "the registry would listen on {0}, which is not on loopback, without any access control: everybody who reaches it \
@@ -163,13 +170,21 @@ impl Registry {
         if config.datacenter.is_empty() {
             return Err(RegistryError::Name("datacenter"));
         }
-        let guarded = config.access.is_on() || config.open_to_network;
+        // Whoever needs a certificate is known, too.
+        let known = config
+            .tls
+            .as_ref()
+            .is_some_and(|tls| tls.client_ca.is_some());
+        let guarded = config.access.is_on() || known || config.open_to_network;
         if !config.listen.ip().is_loopback() && !guarded {
             return Err(RegistryError::Open(config.listen));
         }
-        let access = tokio::task::spawn_blocking(move || Access::load(config.access))
-            .await
-            .map_err(|error| RegistryError::System(std::io::Error::other(error)))??;
+        let read = tokio::task::spawn_blocking(move || {
+            let tls = config.tls.map(Tls::load).transpose()?;
+            Ok::<_, RegistryError>((Access::load(config.access)?, tls))
+        });
+        let read = read.await.map_err(std::io::Error::other);
+        let (access, tls) = read.map_err(RegistryError::System)??;
         let listener = daemon::net::listen(config.listen)?;
         let address = listener.local_addr().map_err(RegistryError::Address)?;
         let dns = match config.dns_listen {
@@ -193,7 +208,7 @@ impl Registry {
             address,
             dns,
             limits: config.limits,
-            state: State::new(local, config.scripts, access, opened)
+            state: State::new(local, config.scripts, access, tls, opened)
                 .map_err(RegistryError::System)?,
         })
     }
@@ -201,6 +216,11 @@ impl Registry {
     /// Where it listens, with the port it got.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Whether it speaks TLS, and wants certificates of its clients.
+    pub fn is_tls(&self) -> bool {
+        self.state.tls.is_some()
     }
 
     /// Where it answers DNS, with the port it got, if it does.
@@ -228,19 +248,35 @@ impl Registry {
             let (state, body_limit) = (Arc::clone(&state), limits.body_bytes);
             move |request, _client| serve::respond(Arc::clone(&state), request, body_limit)
         };
-        let serving = daemon::http::serve(listener, limits, handler, shutdown.clone());
+        let tls = state.tls.clone();
+        let serving = daemon::http::serve_with(listener, tls, limits, handler, shutdown.clone());
         let names = names(dns, Arc::clone(&state), shutdown.clone());
         let ending = async {
             shutdown.cancelled().await;
             state.stop();
         };
         let reloading = reload_on_hangup(&state, &shutdown);
-        tokio::join!(serving, names, ending, state.keep_time(), reloading);
+        let renewing = renew(state.tls.clone(), shutdown.clone());
+        tokio::join!(
+            serving,
+            names,
+            ending,
+            state.keep_time(),
+            reloading,
+            renewing
+        );
         state.close().await;
     }
 }
 
-/// Reads tokens again at each SIGHUP, until `shutdown`. What is wrong with them is logged, and changes nothing.
+/// Follows the files of the certificate, if there is one, until `shutdown`.
+async fn renew(tls: Option<Arc<Tls>>, shutdown: CancellationToken) {
+    if let Some(tls) = tls {
+        tls.follow(shutdown).await;
+    }
+}
+
+/// Reads tokens and certificates again at each SIGHUP, until `shutdown`. What is wrong with them is logged, and changes nothing.
 async fn reload_on_hangup(state: &Arc<State>, shutdown: &CancellationToken) {
     let mut hangups = match tokio::signal::unix::signal(SignalKind::hangup()) {
         Ok(hangups) => hangups,

@@ -7,6 +7,7 @@
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::{Duration, Instant};
 
+use daemon::http::Tls;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +38,7 @@ pub(super) struct State {
     pub(super) local: LocalNode,
     pub(super) scripts: Scripts,
     pub(super) access: Access,
+    pub(super) tls: Option<Arc<Tls>>,
 }
 
 impl State {
@@ -48,6 +50,7 @@ impl State {
         local: LocalNode,
         scripts: Scripts,
         access: Access,
+        tls: Option<Arc<Tls>>,
         opened: Option<Opened>,
     ) -> std::io::Result<Arc<State>> {
         let going_on = opened.is_some();
@@ -69,6 +72,7 @@ impl State {
             local: local.clone(),
             scripts,
             access,
+            tls,
         });
         if let Some(journal) = &state.journal {
             journal.start(Copier(Arc::downgrade(&state)))?;
@@ -99,10 +103,12 @@ impl State {
     /// Reads again what can be read again. An error changes nothing.
     pub(super) async fn reload(self: &Arc<Self>) -> Result<(), String> {
         let state = Arc::clone(self);
-        let reloaded = tokio::task::spawn_blocking(move || state.access.reload()).await;
-        reloaded
-            .map_err(|error| error.to_string())?
-            .map_err(|error| error.to_string())
+        let reloaded = tokio::task::spawn_blocking(move || {
+            let tls = state.tls.as_ref().map_or(Ok(()), |tls| tls.reload());
+            tls.map_err(|error| error.to_string())?;
+            state.access.reload().map_err(|error| error.to_string())
+        });
+        reloaded.await.map_err(|error| error.to_string())?
     }
 
     /// Looks at what these rights allow to see of the catalog. Keep it only while taking rows out.
