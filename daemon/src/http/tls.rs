@@ -25,8 +25,9 @@ use tracing::{info, warn};
 /// Time for a handshake; over the poorest line it takes some round trips, a second or two.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Handshakes at once. Each costs a signature; a flood of them waits here rather than taking all of a processor.
-const HANDSHAKES: usize = 256;
+/// Handshakes at once. Each costs some tens of kilobytes and a signature; a flood of them waits here. Clients that have
+/// said nothing yet do not count, so that they take nobody's place.
+const HANDSHAKES: usize = 1024;
 
 /// How often the files are looked at: soon enough for whoever renews them days before they end.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -148,6 +149,7 @@ impl Tls {
         let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long");
         let config = Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner));
         let handshake = async {
+            stream.readable().await?;
             // Never closed: it lives as long as this value.
             let _permit = self.handshakes.acquire().await.map_err(io::Error::other)?;
             TlsAcceptor::from(config).accept(stream).await

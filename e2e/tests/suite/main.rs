@@ -38,6 +38,7 @@ mod outage;
 mod registered;
 mod rendered;
 mod rotation;
+mod secured;
 mod up;
 mod wrapped;
 

@@ -3,11 +3,14 @@
 
 use bytes::Bytes;
 use daemon::http::Reply;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, VARY};
+use http::header::{
+    ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, VARY,
+};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 
+use super::gzip;
 use super::request::Consistency;
 use crate::catalog::CatalogError;
 use crate::durable::NotKept;
@@ -24,6 +27,8 @@ pub(super) struct Answer {
     pub(super) headers: Vec<(HeaderName, String)>,
     pub(super) content_type: Option<&'static str>,
     pub(super) body: Bytes,
+    /// Whether the body is packed already.
+    pub(super) packed: bool,
 }
 
 /// A refusal: a status and a line of text.
@@ -43,6 +48,7 @@ impl Answer {
             headers: Vec::new(),
             content_type: None,
             body: Bytes::new(),
+            packed: false,
         }
     }
 
@@ -88,11 +94,23 @@ impl Answer {
         self
     }
 
-    pub(super) fn into_reply(self) -> Reply {
+    /// `gzip`: the asker takes a body packed so.
+    pub(super) fn into_reply(mut self, gzip: bool) -> Reply {
+        if gzip
+            && !self.packed
+            && !self.body.is_empty()
+            && let Some(packed) = gzip::compress(&self.body)
+        {
+            self.body = packed;
+            self.packed = true;
+        }
         let mut reply = Response::new(Full::new(self.body));
         *reply.status_mut() = self.status;
         let headers = reply.headers_mut();
         headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+        if self.packed {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
         if let Some(content_type) = self.content_type {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
@@ -242,7 +260,7 @@ pub(super) fn moved(method: &http::Method, path: &str, query: Option<&str>) -> R
 }
 
 /// The answer to OPTIONS, or to a method the endpoint does not have.
-pub(super) fn methods(allowed: &[&str], refused: Option<&http::Method>) -> Reply {
+pub(super) fn methods(allowed: &[&str], refused: Option<&http::Method>, gzip: bool) -> Reply {
     let mut answer = match refused {
         None => Answer::empty(),
         Some(method) => Answer::from(Failure::new(
@@ -255,7 +273,7 @@ pub(super) fn methods(allowed: &[&str], refused: Option<&http::Method>) -> Reply
         .chain(allowed.iter().copied())
         .collect();
     answer.headers.push((ALLOW, list.join(",")));
-    answer.into_reply()
+    answer.into_reply(gzip)
 }
 
 /// JSON as Consul writes it: compact, or indented by four with a final newline; `<`, `>` and `&` escaped.

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::access::{Rights, Sight};
 use super::answer::{Answer, Failure, to_json};
+use super::gzip;
 use super::request::{Blocking, Call};
 use super::state::State;
 use super::waiters::Ticket;
@@ -54,8 +55,12 @@ pub(super) async fn query<V: Serialize>(
     // Asked again: while it waited, the token may have been taken away.
     let rights = state.access.rights(call.token()).map_err(known)?;
     let hit = AtomicBool::new(false);
-    let (index, body) = render(state, call, &rights, &question, read, &hit)?;
-    let mut answer = Answer::json(body).indexed(last.unwrap_or(index), Some(consistency));
+    let (index, body, packed) = render(state, call, &rights, &question, read, &hit)?;
+    let answer = Answer {
+        packed,
+        ..Answer::json(body)
+    };
+    let mut answer = answer.indexed(last.unwrap_or(index), Some(consistency));
     if cached == Cached::Yes && call.has("cached") {
         let hit = hit.load(Ordering::Relaxed);
         answer = answer.header("x-cache", if hit { "HIT" } else { "MISS" });
@@ -139,6 +144,7 @@ pub(super) fn jitter(wait: Duration) -> Duration {
     (wait / JITTER_PART).mul_f64(fastrand::f64())
 }
 
+/// The index, the body, and whether the body is packed.
 fn render<V: Serialize>(
     state: &State,
     call: &Call,
@@ -146,18 +152,36 @@ fn render<V: Serialize>(
     question: &Question,
     read: impl Fn(&Sight<'_>) -> V,
     hit: &AtomicBool,
-) -> Result<(u64, Bytes), Failure> {
+) -> Result<(u64, Bytes, bool), Failure> {
     let key = call.content_key(rights.id());
-    let (index, revision, rows) = {
+    let gzip = gzip::is_wanted(&call.headers);
+    let packed_key = format!("gzip\u{0}{key}");
+    let (index, revision, look) = {
         let catalog = state.see(rights);
         let (index, revision) = (catalog.watch(question).index, catalog.revision());
-        if let Some(body) = state.rendered.get(revision, &key) {
+        let known = |key: &str| {
+            let body = state.rendered.get(revision, key)?;
             hit.store(true, Ordering::Relaxed);
-            return Ok((index, body));
+            Some(body)
+        };
+        if gzip && let Some(body) = known(&packed_key) {
+            return Ok((index, body, true));
         }
-        (index, revision, read(&catalog))
+        let look = known(&key).ok_or_else(|| read(&catalog));
+        (index, revision, look)
     };
-    let body = to_json(&rows, call.has("pretty"))?;
-    state.rendered.put(revision, key, body.clone());
-    Ok((index, body))
+    let is_new = look.is_err();
+    let body = match look {
+        Ok(body) => body,
+        Err(rows) => to_json(&rows, call.has("pretty"))?,
+    };
+    // Of many that wake together one packs it for all.
+    if let Some(packed) = gzip.then(|| gzip::compress(&body)).flatten() {
+        state.rendered.put(revision, packed_key, packed.clone());
+        return Ok((index, packed, true));
+    }
+    if is_new {
+        state.rendered.put(revision, key, body.clone());
+    }
+    Ok((index, body, false))
 }

@@ -16,6 +16,7 @@ mod duration;
 mod event;
 mod filter;
 mod filtered;
+mod gzip;
 mod health;
 mod kv;
 mod mux;

@@ -14,7 +14,9 @@ use hyper::body::Incoming;
 use super::answer::{self, Answer, Failure};
 use super::request::{BadEscape, Call};
 use super::state::State;
-use super::{acl, agent, agent_health, catalog, event, health, kv, mux, prepared, session, txn};
+use super::{
+    acl, agent, agent_health, catalog, event, gzip, health, kv, mux, prepared, session, txn,
+};
 use crate::catalog::Status;
 
 /// What there is to call.
@@ -82,6 +84,7 @@ pub(super) async fn respond(
     body_limit: usize,
 ) -> Reply {
     let (parts, body) = request.into_parts();
+    let gzip = gzip::is_wanted(&parts.headers);
     if parts.uri.path().contains("//") {
         return answer::moved(&parts.method, &clean(parts.uri.path()), parts.uri.query());
     }
@@ -89,12 +92,12 @@ pub(super) async fn respond(
         Ok(call) => call,
         Err(BadEscape::Path) => {
             return Answer::from(Failure::invalid("400 Bad Request: invalid URL escape"))
-                .into_reply();
+                .into_reply(gzip);
         }
         Err(BadEscape::Query) => {
             return Answer::empty()
                 .status(StatusCode::INTERNAL_SERVER_ERROR)
-                .into_reply();
+                .into_reply(gzip);
         }
     };
     let route = match mux::find(&call.path) {
@@ -115,10 +118,10 @@ pub(super) async fn respond(
         mux::Found::Nothing => return answer::nothing(),
     };
     if call.method == Method::OPTIONS {
-        return answer::methods(route.methods, None);
+        return answer::methods(route.methods, None, gzip);
     }
     if !route.methods.contains(&call.method.as_str()) {
-        return answer::methods(route.methods, Some(&call.method));
+        return answer::methods(route.methods, Some(&call.method), gzip);
     }
     if call.method != Method::GET {
         if is_foreign_page(&call.headers) {
@@ -126,17 +129,17 @@ pub(super) async fn respond(
                 StatusCode::FORBIDDEN,
                 "refused: a web page from elsewhere may not write to this registry",
             );
-            return Answer::from(refused).into_reply();
+            return Answer::from(refused).into_reply(gzip);
         }
         match read_body(body, body_limit).await {
             Ok(body) => call.body = body,
-            Err(error) => return unreadable(&error).into_reply(),
+            Err(error) => return unreadable(&error).into_reply(gzip),
         }
     }
     dispatch(&state, &call, route.endpoint)
         .await
         .unwrap_or_else(Answer::from)
-        .into_reply()
+        .into_reply(gzip)
 }
 
 async fn dispatch(state: &Arc<State>, call: &Call, endpoint: Endpoint) -> Result<Answer, Failure> {

@@ -255,3 +255,54 @@ async fn deep_json_is_an_error_and_not_a_crash() {
     let got = registry.put("/v1/agent/service/register", &body).await;
     assert_eq!(got.status, 400);
 }
+
+/// As measured on Consul 1.8.7: whatever has a body and varies by it is packed when asked, errors included.
+#[tokio::test]
+async fn answers_are_packed_for_who_asks() {
+    use std::io::Read as _;
+    let registry = start().await;
+    registry.put("/v1/kv/a", "some value").await;
+    let gzip = "Accept-Encoding: deflate, gzip\r\n";
+    let table = [
+        ("GET", "/v1/status/leader", 200, true),
+        ("PUT", "/v1/kv/b", 200, true),
+        ("GET", "/v1/kv/a", 200, true),
+        ("GET", "/v1/kv/a?raw", 200, true),
+        ("GET", "/v1/catalog/services", 200, true),
+        ("GET", "/v1/health/service/none", 200, true),
+        ("GET", "/v1/health/service/", 400, true),
+        ("POST", "/v1/agent/self", 405, true),
+        ("GET", "/v1/kv/none", 404, false),
+        ("PUT", "/v1/agent/reload", 200, false),
+        ("OPTIONS", "/v1/agent/self", 200, false),
+        ("GET", "/v1/nothing", 404, false),
+        ("GET", "/", 301, false),
+    ];
+    for (method, path, status, packed) in table {
+        let plain = registry.send(method, path, "", "").await;
+        let got = registry.send(method, path, gzip, "").await;
+        assert_eq!((got.status, plain.status), (status, status), "{path}");
+        let encoding = packed.then_some("gzip");
+        assert_eq!(got.header("content-encoding"), encoding, "{path}");
+        assert_eq!(plain.header("content-encoding"), None, "{path}");
+        let mut body = got.body.clone();
+        if packed {
+            body.clear();
+            let mut reader = flate2::read::GzDecoder::new(&got.body[..]);
+            reader.read_to_end(&mut body).expect("a gzip member");
+        }
+        assert_eq!(body, plain.body, "{path}");
+    }
+    let index = registry.get("/v1/health/service/web").await.index();
+    let request = format!(
+        "GET /v1/health/service/web?index={index}&wait=30s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{gzip}\r\n"
+    );
+    let (got, ()) = tokio::join!(
+        registry.raw(&request),
+        registry.register(r#"{"Name": "web"}"#)
+    );
+    assert_eq!(
+        (got.status, got.header("content-encoding")),
+        (200, Some("gzip"))
+    );
+}

@@ -12,3 +12,4 @@ mod http;
 mod kv;
 mod prepared;
 mod support;
+mod tls;
