@@ -11,7 +11,9 @@ mod deregister;
 mod explain;
 mod failure;
 mod haproxy;
+mod health;
 mod http_client;
+mod init;
 mod lb;
 mod maint;
 mod members;
@@ -42,6 +44,9 @@ use crate::{
 const LEFTOVERS: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
+    if init::is_due() {
+        return init::run();
+    }
     let arguments = match Arguments::try_parse_from(args::two_dashes(std::env::args_os())) {
         Ok(arguments) => arguments,
         Err(error) => return args::refuse(&error),
@@ -85,6 +90,7 @@ async fn carry_out(
         Command::Haproxy(args) => haproxy::run(*args, &global).await,
         Command::Template(args) => template::run(args, &global).await,
         Command::Microservice(args) => microservice::run(args, &global).await,
+        Command::Health(args) => health::run(args).await,
         Command::Services(args) => services::run(args, &global).await,
         Command::Explain(args) => explain::run(args, &global).await,
         Command::Register(args) => register::run(args, &global).await,

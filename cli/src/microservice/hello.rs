@@ -4,7 +4,7 @@
 
 use std::{
     io::Read,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
@@ -22,6 +22,7 @@ const AFTER_HELP: &str = "\
 Examples:
   turno microservice hello                     on a free port, which it prints
   turno microservice hello --register          and in the registry, until it is stopped
+  turno microservice hello --listen 0.0.0.0:9000 --register --consul http://registry:8500
   PORT=9000 turno microservice hello           where the environment says
   curl http://127.0.0.1:9000/sleep/500         slow on request
   curl http://127.0.0.1:9000/status/503        failing on request";
@@ -36,12 +37,17 @@ pub(super) struct HelloArgs {
     /// The name of the service
     #[arg(long, default_value = "hello")]
     name: String,
-    /// The name of this instance [default: the service's name and the port]
+    /// The name of this instance [default: the service's name and the port, with the machine's name between them if it
+    /// listens on all addresses]
     #[arg(long, value_name = "ID")]
     instance: Option<String>,
     /// What to say besides the instance's name
     #[arg(long, value_name = "TEXT")]
     message: Option<String>,
+    /// Where others reach this instance, if not where it listens. One that listens on all addresses is reached by the one
+    /// that leads to the registry
+    #[arg(long, value_name = "IP[:PORT]", value_parser = advertise, requires = "register")]
+    advertise: Option<(IpAddr, Option<u16>)>,
     /// Register in the registry with a check on /health, deregister when stopped
     #[arg(long)]
     register: bool,
@@ -74,15 +80,25 @@ pub(super) async fn run(args: HelloArgs, global: &Global) -> Result<(), Failure>
         .map_err(|e| Failure::of("the listener has no address", &e))?;
     let instance = args
         .instance
-        .unwrap_or_else(|| format!("{}-{}", args.name, address.port()));
+        .unwrap_or_else(|| match address.ip().is_unspecified() {
+            false => format!("{}-{}", args.name, address.port()),
+            true => connect::far_id(&args.name, address.port()),
+        });
     output::line(&format!("{instance} listening on http://{address}"))?;
 
-    let presence = client.map(|client| {
-        Presence::start(
-            client,
-            registration(&args.name, &instance, connect::reachable(address)),
-        )
-    });
+    let enter = {
+        let (name, instance) = (args.name, instance.clone());
+        async move {
+            let client = client?;
+            let address = match args.advertise {
+                Some((ip, port)) => SocketAddr::new(ip, port.unwrap_or(address.port())),
+                None => connect::advertised(address, &client).await,
+            };
+            info!(%address, "registering");
+            let service = registration(&name, &instance, address);
+            Some(Presence::start(client, service))
+        }
+    };
     let config = ::microservice::hello::Config {
         instance,
         message: args.message,
@@ -90,6 +106,10 @@ pub(super) async fn run(args: HelloArgs, global: &Global) -> Result<(), Failure>
     // Requests are served until balancers have noticed that we leave, so it stops by a token of its own.
     let stop_serving = CancellationToken::new();
     let leave = async {
+        let presence = tokio::select! {
+            presence = enter => presence,
+            () = shutdown.cancelled() => None,
+        };
         shutdown.cancelled().await;
         if let Some(presence) = presence {
             presence.leave_rotation().await;
@@ -109,6 +129,18 @@ fn registration(name: &str, instance: &str, address: SocketAddr) -> ServiceRegis
         id: instance.to_owned(),
         checks: vec![check],
         ..ServiceRegistration::new(name, address.ip().to_string(), address.port())
+    }
+}
+
+/// Reads `IP` or `IP:PORT`.
+fn advertise(text: &str) -> Result<(IpAddr, Option<u16>), String> {
+    let read = match text.parse::<SocketAddr>() {
+        Ok(address) => Some((address.ip(), Some(address.port()))),
+        Err(_) => text.parse().ok().map(|ip| (ip, None)),
+    };
+    match read {
+        Some((ip, port)) if !ip.is_unspecified() && port != Some(0) => Ok((ip, port)),
+        _ => Err("expected an IP address that others can connect to, or IP:PORT".to_owned()),
     }
 }
 
@@ -149,6 +181,21 @@ mod tests {
             (Some("http"), None),
         ] {
             assert_eq!(port(variable).ok(), want, "{variable:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_to_advertise_is_one_to_connect_to() {
+        for (text, good) in [
+            ("10.0.0.7", true),
+            ("10.0.0.7:80", true),
+            ("[::1]:80", true),
+            ("::1", true),
+            ("0.0.0.0", false),
+            ("10.0.0.7:0", false),
+            ("host", false),
+        ] {
+            assert_eq!(advertise(text).is_ok(), good, "{text}");
         }
     }
 

@@ -7,7 +7,7 @@ mod plan;
 mod signals;
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     process::ExitStatus,
     time::Duration,
 };
@@ -35,6 +35,7 @@ Examples:
   turno run --name api --check-http /health -- ./api            it reads PORT from its environment
   turno run --name web --port 8000 --tag v2 --weight 3 -- nginx -g 'daemon off; ...'
   turno run --name web --address 10.0.0.7 --consul http://10.0.0.5:8500 -- ./web
+  turno run --name web --address auto --consul http://registry:8500 -- ./web      as in a container
 
 The program gets PORT in its environment; {port} in its arguments is replaced. A first SIGINT or
 SIGTERM deregisters it, waits until balancers have noticed, and is then passed on; a second one is
@@ -54,9 +55,9 @@ pub(crate) struct RunArgs {
     /// The port the program is told to listen on; 0 picks a free one
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// Where others reach the program; it has to listen there
-    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
-    address: IpAddr,
+    /// Where others reach the program; it has to listen there. `auto`: this machine's address on the way to the registry
+    #[arg(long, value_name = "IP|auto", default_value = "127.0.0.1")]
+    address: plan::Address,
     /// A tag; repeatable
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
@@ -83,12 +84,16 @@ pub(crate) struct RunArgs {
 /// Runs the program to its end. Its exit status becomes ours.
 pub(crate) async fn run(args: RunArgs, global: &Global) -> Result<(), Failure> {
     let client = connect::client(global)?;
+    let ip = match args.address {
+        plan::Address::Ip(ip) => ip,
+        plan::Address::Auto => connect::own_address(&client).await,
+    };
     let port = if args.port == 0 {
-        free_port(args.address)?
+        free_port(ip)?
     } else {
         args.port
     };
-    let service = plan::registration(&args, port)?;
+    let service = plan::registration(&args, SocketAddr::new(ip, port))?;
     // Before the program starts, so that no signal can end us and leave it alone.
     let mut signals = Signals::watch()?;
     let mut process = Process::spawn(&mut plan::command(&args.command, port))

@@ -1,12 +1,16 @@
 //! What to run and how to register it, from the arguments alone: nothing is started here.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
 
 use consul::types::{CheckDefinition, ServiceRegistration, Weights};
 use tokio::process::Command;
 
 use super::RunArgs;
-use crate::{failure::Failure, process::stdin_for_child};
+use crate::{connect, failure::Failure, process::stdin_for_child};
 
 /// Stands for the port in the program's arguments.
 const PORT_MARK: &str = "{port}";
@@ -20,6 +24,28 @@ pub(super) fn command(words: &[String], port: u16) -> Command {
     command
 }
 
+/// Where others reach the program, as written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Address {
+    Ip(IpAddr),
+    /// This machine's address on the way to the registry.
+    Auto,
+}
+
+impl FromStr for Address {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            ip => ip
+                .parse()
+                .map(Self::Ip)
+                .map_err(|_| "expected an IP address, or auto"),
+        }
+    }
+}
+
 /// Why the program could not be started, with what to do.
 pub(super) fn cannot_start(program: &str, error: &io::Error) -> String {
     let hint = match error.kind() {
@@ -31,15 +57,17 @@ pub(super) fn cannot_start(program: &str, error: &io::Error) -> String {
 }
 
 /// How the program is registered.
-pub(super) fn registration(args: &RunArgs, port: u16) -> Result<ServiceRegistration, Failure> {
-    let address = SocketAddr::new(args.address, port);
+pub(super) fn registration(
+    args: &RunArgs,
+    address: SocketAddr,
+) -> Result<ServiceRegistration, Failure> {
     if args.name.trim().is_empty() {
         return Err(Failure::usage("--name must not be empty"));
     }
-    if args.address.is_unspecified() {
+    if address.ip().is_unspecified() {
         return Err(Failure::usage(format!(
             "--address {} is no address to connect to: give the one others reach the program by",
-            args.address
+            address.ip()
         )));
     }
     let check = match &args.check_http {
@@ -47,10 +75,10 @@ pub(super) fn registration(args: &RunArgs, port: u16) -> Result<ServiceRegistrat
         None => CheckDefinition::tcp(address.to_string(), args.check_interval),
     };
     Ok(ServiceRegistration {
-        id: args
-            .id
-            .clone()
-            .unwrap_or_else(|| format!("{}-{port}", args.name)),
+        id: args.id.clone().unwrap_or_else(|| match args.address {
+            Address::Ip(_) => format!("{}-{}", args.name, address.port()),
+            Address::Auto => connect::far_id(&args.name, address.port()),
+        }),
         tags: args.tags.clone(),
         meta: args.meta.iter().cloned().collect(),
         weights: Some(Weights {
@@ -58,7 +86,7 @@ pub(super) fn registration(args: &RunArgs, port: u16) -> Result<ServiceRegistrat
             warning: 1,
         }),
         checks: vec![check],
-        ..ServiceRegistration::new(&args.name, args.address.to_string(), port)
+        ..ServiceRegistration::new(&args.name, address.ip().to_string(), address.port())
     })
 }
 
@@ -105,7 +133,12 @@ mod tests {
         let args = args(
             "--name web --tag a --tag b --meta v=2=x --weight 3 --check-interval 500ms --address ::1 -- x",
         );
-        let service = registration(&args, 9000).expect("it can be registered");
+        let address = "[::1]:9000".parse().expect("a literal");
+        assert_eq!(
+            args.address,
+            Address::Ip(std::net::Ipv6Addr::LOCALHOST.into())
+        );
+        let service = registration(&args, address).expect("it can be registered");
         assert_eq!(
             (service.id.as_str(), service.name.as_str()),
             ("web-9000", "web")
@@ -133,12 +166,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_registered_is_refused() {
-        for line in [
-            "--name web --address 0.0.0.0 -- x",
-            "--name web --check-http health -- x",
+        for (address, line) in [
+            ("0.0.0.0:1", "--name web --address 0.0.0.0 -- x"),
+            ("127.0.0.1:1", "--name web --check-http health -- x"),
         ] {
+            let address = address.parse().expect("a literal");
             assert!(
-                matches!(registration(&args(line), 1), Err(Failure::Usage(_))),
+                matches!(registration(&args(line), address), Err(Failure::Usage(_))),
                 "{line}"
             );
         }
