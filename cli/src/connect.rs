@@ -108,10 +108,10 @@ pub(crate) async fn own_address(client: &Client) -> IpAddr {
     }
 }
 
-/// The id of an instance that others reach over a network: theirs may have the same port.
-pub(crate) fn far_id(service: &str, port: u16) -> String {
-    let machine = registrar::registry::RegistryConfig::default().node;
-    format!("{service}-{machine}-{port}")
+/// The id of an instance that others reach over a network: those on other machines may have the same port. Whoever gets the
+/// address after it was killed, as containers do, takes its place in the registry too.
+pub(crate) fn far_id(service: &str, address: SocketAddr) -> String {
+    format!("{service}-{}-{}", address.ip(), address.port())
 }
 
 /// This machine's address on the way to `host`. A datagram socket finds it without sending anything.

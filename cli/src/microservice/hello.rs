@@ -9,7 +9,10 @@ use std::{
 };
 
 use clap::Args;
-use consul::types::{CheckDefinition, ServiceRegistration};
+use consul::{
+    Client,
+    types::{CheckDefinition, ServiceRegistration},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -17,6 +20,9 @@ use crate::{args::Global, connect, failure::Failure, output, presence::Presence}
 
 /// How often the registry asks for our health. Consul has no shorter interval; a failure shows soon.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Consul takes nothing shorter.
+const FORGET_AFTER: &str = "1m";
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -37,7 +43,7 @@ pub(super) struct HelloArgs {
     /// The name of the service
     #[arg(long, default_value = "hello")]
     name: String,
-    /// The name of this instance [default: the service's name and the port, with the machine's name between them if it
+    /// The name of this instance [default: the service's name and the port, with the address between them if it
     /// listens on all addresses]
     #[arg(long, value_name = "ID")]
     instance: Option<String>,
@@ -78,27 +84,21 @@ pub(super) async fn run(args: HelloArgs, global: &Global) -> Result<(), Failure>
     let address = listener
         .local_addr()
         .map_err(|e| Failure::of("the listener has no address", &e))?;
-    let instance = args
-        .instance
-        .unwrap_or_else(|| match address.ip().is_unspecified() {
-            false => format!("{}-{}", args.name, address.port()),
-            true => connect::far_id(&args.name, address.port()),
-        });
+    let reached = tokio::select! {
+        reached = reached(&args, address, client.as_ref()) => reached,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    let instance = args.instance.unwrap_or_else(|| {
+        if address.ip().is_unspecified() && !reached.ip().is_loopback() {
+            connect::far_id(&args.name, reached)
+        } else {
+            format!("{}-{}", args.name, address.port())
+        }
+    });
     output::line(&format!("{instance} listening on http://{address}"))?;
 
-    let enter = {
-        let (name, instance) = (args.name, instance.clone());
-        async move {
-            let client = client?;
-            let address = match args.advertise {
-                Some((ip, port)) => SocketAddr::new(ip, port.unwrap_or(address.port())),
-                None => connect::advertised(address, &client).await,
-            };
-            info!(%address, "registering");
-            let service = registration(&name, &instance, address);
-            Some(Presence::start(client, service))
-        }
-    };
+    let presence =
+        client.map(|client| Presence::start(client, registration(&args.name, &instance, reached)));
     let config = ::microservice::hello::Config {
         instance,
         message: args.message,
@@ -106,10 +106,6 @@ pub(super) async fn run(args: HelloArgs, global: &Global) -> Result<(), Failure>
     // Requests are served until balancers have noticed that we leave, so it stops by a token of its own.
     let stop_serving = CancellationToken::new();
     let leave = async {
-        let presence = tokio::select! {
-            presence = enter => presence,
-            () = shutdown.cancelled() => None,
-        };
         shutdown.cancelled().await;
         if let Some(presence) = presence {
             presence.leave_rotation().await;
@@ -123,8 +119,21 @@ pub(super) async fn run(args: HelloArgs, global: &Global) -> Result<(), Failure>
     Ok(())
 }
 
+/// Where others reach this instance.
+async fn reached(args: &HelloArgs, address: SocketAddr, client: Option<&Client>) -> SocketAddr {
+    match (args.advertise, client) {
+        (Some((ip, port)), _) => SocketAddr::new(ip, port.unwrap_or(address.port())),
+        (None, Some(client)) => connect::advertised(address, client).await,
+        (None, None) => connect::reachable(address),
+    }
+}
+
 fn registration(name: &str, instance: &str, address: SocketAddr) -> ServiceRegistration {
-    let check = CheckDefinition::http(format!("http://{address}/health"), CHECK_INTERVAL);
+    let check = CheckDefinition {
+        // One that was killed hard should not be remembered for ever.
+        deregister_critical_service_after: Some(FORGET_AFTER.to_owned()),
+        ..CheckDefinition::http(format!("http://{address}/health"), CHECK_INTERVAL)
+    };
     ServiceRegistration {
         id: instance.to_owned(),
         checks: vec![check],

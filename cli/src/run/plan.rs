@@ -77,7 +77,7 @@ pub(super) fn registration(
     Ok(ServiceRegistration {
         id: args.id.clone().unwrap_or_else(|| match args.address {
             Address::Ip(_) => format!("{}-{}", args.name, address.port()),
-            Address::Auto => connect::far_id(&args.name, address.port()),
+            Address::Auto => connect::far_id(&args.name, address),
         }),
         tags: args.tags.clone(),
         meta: args.meta.iter().cloned().collect(),
