@@ -67,7 +67,7 @@ config_names() { (cd "$here/etc" && find . -type f | sed 's|^\./||' | sort); }
 # Where an example comes from: most are beside this script, HAProxy's template is one that turno ships anyway.
 source_of() {
   case "$1" in
-    turno/haproxy.cfg.hbs) printf '%s\n' "$here/../templates/haproxy.cfg.hbs" ;;
+    turno/haproxy.cfg.hbs) printf '%s\n' "$here/../templates/haproxy-reload.cfg.hbs" ;;
     *) printf '%s\n' "$here/etc/$1" ;;
   esac
 }
