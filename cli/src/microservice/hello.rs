@@ -21,6 +21,9 @@ use crate::{args::Global, connect, failure::Failure, output, presence::Presence}
 /// How often the registry asks for our health. Consul has no shorter interval; a failure shows soon.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// An answer that takes longer is none: a machine that is gone should be noticed soon.
+const CHECK_TIMEOUT: &str = "2s";
+
 /// Consul takes nothing shorter.
 const FORGET_AFTER: &str = "1m";
 
@@ -130,6 +133,7 @@ async fn reached(args: &HelloArgs, address: SocketAddr, client: Option<&Client>)
 
 fn registration(name: &str, instance: &str, address: SocketAddr) -> ServiceRegistration {
     let check = CheckDefinition {
+        timeout: Some(CHECK_TIMEOUT.to_owned()),
         // One that was killed hard should not be remembered for ever.
         deregister_critical_service_after: Some(FORGET_AFTER.to_owned()),
         ..CheckDefinition::http(format!("http://{address}/health"), CHECK_INTERVAL)
