@@ -6,6 +6,7 @@ use std::process::Command;
 
 use e2e::parts::Part;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::measure::Plan;
 use crate::proxy::Kind;
@@ -13,7 +14,7 @@ use crate::proxy::Kind;
 /// The CPU of the proxy and the CPU of everything else.
 #[derive(Clone, Debug)]
 pub(crate) struct Cores {
-    proxy: usize,
+    pub(crate) proxy: usize,
     /// Also used by the load generator.
     pub(crate) load: usize,
 }
@@ -37,6 +38,14 @@ impl Cores {
             ));
         }
         Ok(Cores { proxy, load })
+    }
+
+    /// Pins this process to the CPU of the load.
+    pub(crate) fn move_here(&self) -> Result<(), String> {
+        let mut only = CpuSet::new();
+        only.set(self.load);
+        sched_setaffinity(None, &only)
+            .map_err(|error| format!("cannot move to CPU {}: {error}", self.load))
     }
 
     /// `command`, pinned to the proxy's CPU.
@@ -97,18 +106,7 @@ pub(crate) fn facts(plan: &Plan, kinds: &[Kind]) -> String {
             .expect("a String takes everything");
         text.push('\n');
     };
-    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpus
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .unwrap_or("unknown");
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    line(format_args!(
-        "{} × {}, Linux {}",
-        std::thread::available_parallelism().map_or(1, usize::from),
-        model.trim_start_matches(['\t', ' ', ':']),
-        kernel.trim()
-    ));
+    line(format_args!("{}", computer()));
     for kind in kinds {
         line(format_args!("{kind}: {}", kind.version()));
     }
@@ -118,6 +116,35 @@ pub(crate) fn facts(plan: &Plan, kinds: &[Kind]) -> String {
         plan.cores.proxy, plan.cores.load, plan.rounds, plan.seconds, plan.load_before
     ));
     text
+}
+
+/// The same for above the tables of the registry.
+pub(crate) fn registry_facts(plan: &Plan) -> String {
+    format!(
+        "{}\nregistry on CPU {}, clients on CPU {}; median of {} rounds, in brackets the lowest and the highest; load of the \
+         machine before: {}",
+        computer(),
+        plan.cores.proxy,
+        plan.cores.load,
+        plan.rounds,
+        plan.load_before
+    )
+}
+
+/// CPUs and kernel, in a line.
+fn computer() -> String {
+    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpus
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or("unknown");
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!(
+        "{} × {}, Linux {}",
+        std::thread::available_parallelism().map_or(1, usize::from),
+        model.trim_start_matches(['\t', ' ', ':']),
+        kernel.trim()
+    )
 }
 
 /// How busy the machine was in the last minute. Well below 1 it is quiet, and the numbers mean something.

@@ -1,4 +1,5 @@
-//! `bench`: turno's balancer beside HAProxy and nginx, on the same machine, before the same origins, in the same run.
+//! `bench`: turno's balancer beside HAProxy and nginx, and its embedded registry beside Consul, each on the same machine in
+//! the same run.
 //!
 //! It measures what a proxy costs (its CPU time for each request) and what it carries (requests per second). How the peers
 //! are set up, and why that is fair, stands in README.md beside this. It judges nothing: only failed requests are an error.
@@ -8,6 +9,7 @@ mod machine;
 mod measure;
 mod origin;
 mod proxy;
+mod registry;
 mod table;
 
 use std::path::PathBuf;
@@ -21,7 +23,7 @@ use crate::origin::Origins;
 use crate::proxy::{Kind, Proxy};
 use crate::table::Table;
 
-/// Compares turno's balancer with HAProxy and nginx.
+/// Compares turno's balancer with HAProxy and nginx, and with `--case registry` its embedded registry with Consul.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Run every case once for a second, turno only, to see that it works; measure nothing
@@ -67,8 +69,20 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), String> {
-    let cases = chosen(&arguments.case)?;
     machine::allow_many_files();
+    let registries = registry_cases(arguments);
+    if !registries.is_empty() {
+        let plan = plan(
+            arguments,
+            machine::Cores::new(arguments.proxy_core, arguments.load_core)?,
+        );
+        plan.cores.move_here()?;
+        registry::run(&plan, &registries, arguments.quick)?;
+        if !arguments.quick || !arguments.case.is_empty() {
+            return Ok(());
+        }
+    }
+    let cases = chosen(&arguments.case)?;
     let kinds = if arguments.quick {
         vec![Kind::Turno]
     } else {
@@ -86,18 +100,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         .iter()
         .map(|kind| Proxy::start(*kind, &origins, &cores))
         .collect();
-    let plan = Plan {
-        rounds: if arguments.quick { 1 } else { arguments.rounds },
-        seconds: if arguments.quick {
-            1
-        } else {
-            arguments.seconds
-        },
-        warm_up: !arguments.quick,
-        perf: arguments.perf.clone(),
-        load_before: machine::load_average(),
-        cores,
-    };
+    let plan = plan(arguments, cores);
     let samples = measure::all(&plan, &cases, &proxies);
     let table = Table {
         cases: &cases,
@@ -110,6 +113,37 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         print!("{}\n{}", machine::facts(&plan, &kinds), table.markdown());
     }
     judge(&samples)
+}
+
+fn plan(arguments: &Arguments, cores: machine::Cores) -> Plan {
+    Plan {
+        rounds: if arguments.quick { 1 } else { arguments.rounds },
+        seconds: if arguments.quick {
+            1
+        } else {
+            arguments.seconds
+        },
+        warm_up: !arguments.quick,
+        perf: arguments.perf.clone(),
+        load_before: machine::load_average(),
+        cores,
+    }
+}
+
+/// The registry's cases that are asked for: by name, or all of them where it only asked whether they run.
+fn registry_cases(arguments: &Arguments) -> Vec<&'static str> {
+    let named = |case: &&&str| {
+        arguments
+            .case
+            .iter()
+            .any(|name| case.contains(name.as_str()))
+    };
+    let all = arguments.quick && arguments.case.is_empty();
+    registry::CASES
+        .iter()
+        .filter(|case| all || named(case))
+        .copied()
+        .collect()
 }
 
 fn chosen(names: &[String]) -> Result<Vec<Case>, String> {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::case::Case;
 use crate::measure::Sample;
 use crate::proxy::Kind;
+use crate::registry::spread::Spread;
 
 /// Everything measured.
 #[derive(Debug)]
@@ -12,29 +13,6 @@ pub(crate) struct Table<'a> {
     pub(crate) cases: &'a [Case],
     pub(crate) kinds: &'a [Kind],
     pub(crate) samples: &'a [Sample],
-}
-
-/// The median of some values, and the lowest and the highest of them.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Spread {
-    low: f64,
-    median: f64,
-    high: f64,
-}
-
-impl Spread {
-    /// `None` of nothing.
-    fn of(mut values: Vec<f64>) -> Option<Spread> {
-        values.sort_by(f64::total_cmp);
-        let (low, high) = (*values.first()?, *values.last()?);
-        let middle = values.len() / 2;
-        let median = if values.len() % 2 == 1 {
-            values[middle]
-        } else {
-            (values[middle - 1] + values[middle]) / 2.0
-        };
-        Some(Spread { low, median, high })
-    }
 }
 
 impl Table<'_> {
@@ -122,28 +100,6 @@ impl Table<'_> {
 mod tests {
     use super::*;
     use crate::case::CASES;
-
-    #[test]
-    fn the_median_lies_between_the_lowest_and_the_highest() {
-        let spread = |values: &[f64]| Spread::of(values.to_vec());
-        assert_eq!(
-            spread(&[3.0, 1.0, 2.0]),
-            Some(Spread {
-                low: 1.0,
-                median: 2.0,
-                high: 3.0
-            })
-        );
-        assert_eq!(
-            spread(&[4.0, 2.0]),
-            Some(Spread {
-                low: 2.0,
-                median: 3.0,
-                high: 4.0
-            })
-        );
-        assert_eq!(spread(&[]), None);
-    }
 
     #[test]
     fn ratios_are_taken_round_by_round() {

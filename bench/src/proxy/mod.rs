@@ -114,9 +114,14 @@ impl Proxy {
 
     /// The CPU time, in seconds, that its processes and their threads have used so far, in user space and in the kernel.
     pub(crate) fn cpu_seconds(&self) -> f64 {
-        let ticks: u64 = family(self.id()).into_iter().filter_map(cpu_ticks).sum();
-        ticks as f64 / rustix::param::clock_ticks_per_second() as f64
+        cpu_seconds(self.id())
     }
+}
+
+/// The CPU time, in seconds, that a process, its children and their threads have used so far.
+pub(crate) fn cpu_seconds(id: u32) -> f64 {
+    let ticks: u64 = family(id).into_iter().filter_map(cpu_ticks).sum();
+    ticks as f64 / rustix::param::clock_ticks_per_second() as f64
 }
 
 /// A process and its children, and theirs.
