@@ -141,7 +141,7 @@ fn computer() -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!(
         "{} × {}, Linux {}",
-        std::thread::available_parallelism().map_or(1, usize::from),
+        cpus.matches("\nprocessor").count() + usize::from(cpus.starts_with("processor")),
         model.trim_start_matches(['\t', ' ', ':']),
         kernel.trim()
     )

@@ -11,6 +11,7 @@ use std::time::Duration;
 use e2e::parts::Part;
 use e2e::process::{self, Process};
 use e2e::{http, ports, wait};
+use rustix::process::{Resource, getrlimit};
 use serde_json::Value;
 
 use super::crowd::Crowd;
@@ -62,10 +63,19 @@ impl Kind {
             command.args([flag, &ports::free().to_string()]);
         }
         command.args(["-dns-port", "-1", "-grpc-port", "-1"]);
-        // It takes 200 connections of one address unless told otherwise.
-        command.args(["-hcl", "limits { http_max_conns_per_client = 100000 }"]);
+        // It takes 200 connections of one address unless told otherwise, and no more than it may have files.
+        let most = format!(
+            "limits {{ http_max_conns_per_client = {} }}",
+            files_limit() - 100
+        );
+        command.args(["-hcl", &most]);
         command
     }
+}
+
+/// How many files a process started from here may open.
+fn files_limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(100_000)
 }
 
 impl fmt::Display for Kind {

@@ -79,11 +79,12 @@ pub(crate) fn grow(
     let memory = server.memory();
     let wake = Waiting::new(server, 0)?.one_after_another(CHANGES)?;
     let started = Instant::now();
-    for change in 0..CHANGES {
-        let operation = json!([{"Node": {"Verb": "set", "Node": {
-            "Node": "changing", "Address": format!("10.2.{}.{}", change >> 8, change & 255)}}}]);
-        server.put_all(|n| (n == 0).then(|| ("/v1/txn".to_owned(), operation.clone())))?;
-    }
+    server.put_all(|n| {
+        let address = format!("10.2.{}.{}", n >> 8, n & 255);
+        let node = json!({"Node": "changing", "Address": address});
+        let operation = json!([{"Node": {"Verb": "set", "Node": node}}]);
+        (n < CHANGES).then(|| ("/v1/txn".to_owned(), operation))
+    })?;
     Ok(Size {
         memory,
         seconds,
