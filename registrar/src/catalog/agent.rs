@@ -12,6 +12,7 @@ use super::definition::{CheckDefinition, CheckIdRule, cut_output};
 use super::model::{Check, Instance, Key, Origin, Status, Stored};
 use super::store::Output;
 use super::topic::{Change, Effects};
+use super::undo::Before;
 use super::{Catalog, CatalogError, validate};
 use crate::check::CheckSpec;
 
@@ -28,6 +29,7 @@ pub struct ServiceDefinition {
 
 /// What the agent keeps of a check beyond what readers see.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(super) struct AgentCheck {
     /// How it is run, if it is run.
     #[serde(with = "super::shape::spec")]
@@ -41,6 +43,7 @@ pub(super) struct AgentCheck {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(super) struct Ttl {
     pub(super) period: Duration,
     /// When it expires; `None` once it has.
@@ -306,8 +309,9 @@ impl Catalog {
             return;
         };
         if old.spec.is_some() {
-            change.effects.stop_check(key);
+            change.effects.stop_check(key.clone());
         }
+        change.note(|| Before::Agent(key, Box::new(old)));
     }
 
     fn drop_checks_but(&mut self, change: &mut Change, service_id: &str, kept: &[Key]) {

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use super::clock::Deadline;
 use super::model::{Key, Shared, Stored};
 use super::topic::{Change, Effects, Topic};
+use super::undo::Before;
 use super::{Catalog, CatalogError};
 
 /// How long the index of a deleted key is remembered by name; after that one number stands for all that were forgotten.
-const TOMBSTONE_TIME: Duration = Duration::from_secs(15 * 60);
+pub(super) const TOMBSTONE_TIME: Duration = Duration::from_secs(15 * 60);
 
 /// A value under a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,14 +44,6 @@ pub enum Set<'a> {
     Acquire(&'a str),
     /// If the session holds the lock, which it then gives up.
     Release(&'a str),
-}
-
-/// What a key was before a change, for taking the change back.
-#[derive(Debug)]
-pub(super) struct Before {
-    key: Key,
-    entry: Option<Shared<Entry>>,
-    tombstone: Option<u64>,
 }
 
 impl Catalog {
@@ -225,7 +218,7 @@ impl Catalog {
     }
 
     /// Swaps an entry for another (or none), keeping track of which keys each session holds.
-    fn kv_replace(&mut self, key: &Key, entry: Option<Shared<Entry>>) {
+    pub(super) fn kv_replace(&mut self, key: &Key, entry: Option<Shared<Entry>>) {
         let holder = entry.as_ref().and_then(|entry| entry.session.clone());
         let old = match entry {
             Some(entry) => self.kv.insert(key.clone(), entry),
@@ -247,22 +240,10 @@ impl Catalog {
     }
 
     fn remember(&self, change: &mut Change, key: &Key) {
-        change.undo.push(Before {
-            key: key.clone(),
-            entry: self.kv.get(key).cloned(),
-            tombstone: self.tombstones.get(key).copied(),
+        change.note(|| {
+            let tombstone = self.tombstones.get(key).copied();
+            Before::Key(key.clone(), self.kv.get(key).cloned(), tombstone)
         });
-    }
-
-    /// Takes back what a change did to keys.
-    pub(super) fn kv_take_back(&mut self, change: &mut Change) {
-        for before in std::mem::take(&mut change.undo).into_iter().rev() {
-            self.kv_replace(&before.key, before.entry);
-            match before.tombstone {
-                Some(index) => self.tombstones.insert(before.key, index),
-                None => self.tombstones.remove(&before.key),
-            };
-        }
     }
 
     /// Forgets that a key was deleted at `index`, unless it was deleted again since.

@@ -24,6 +24,7 @@ mod store;
 mod tests;
 mod topic;
 mod txn;
+mod undo;
 mod validate;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -79,6 +80,7 @@ pub struct LocalNode {
 
 /// The last index that changed each kind of row. Each is 0 until the first change.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(PartialEq))]
 struct Tables {
     nodes: u64,
     services: u64,
@@ -93,6 +95,7 @@ struct Tables {
 
 /// A node with what it carries.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(test, derive(PartialEq))]
 struct NodeRow {
     node: Shared<Node>,
     instances: BTreeMap<Key, InstanceRow>,
@@ -104,6 +107,7 @@ struct NodeRow {
 
 /// An instance with its checks, sorted by id.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(test, derive(PartialEq))]
 struct InstanceRow {
     instance: Shared<Instance>,
     checks: Vec<Shared<Check>>,
@@ -111,6 +115,7 @@ struct InstanceRow {
 
 /// One service: its index, who its instances are, and its tags counted, so that listing all services is cheap.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(PartialEq))]
 struct ServiceRow {
     index: u64,
     /// (node, instance id).
@@ -120,6 +125,7 @@ struct ServiceRow {
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(PartialEq))]
 struct NameCount {
     instances: usize,
     tags: BTreeMap<Key, usize>,
@@ -130,6 +136,7 @@ type CheckRef = (Key, Key);
 
 /// The store. See the module's head.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(test, derive(PartialEq))]
 pub struct Catalog {
     local: Key,
     datacenter: Key,
@@ -211,7 +218,7 @@ impl Catalog {
         Change {
             index: self.index + 1,
             now,
-            undo: Vec::new(),
+            undo: None,
             effects: Effects::default(),
             moved: BTreeSet::new(),
         }

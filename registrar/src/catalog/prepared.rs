@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{Key, Shared, Stored};
 use super::topic::{Change, Effects, Topic};
+use super::undo::Before;
 use super::{Catalog, CatalogError};
 
 /// A prepared query as written. Fields that name other datacenters are kept and shown, nothing more.
@@ -121,7 +122,13 @@ impl Catalog {
     /// Forgets the queries that were bound to a session.
     pub(super) fn end_prepared_of(&mut self, change: &mut Change, session: &str) {
         let before = self.prepared.len();
-        self.prepared.retain(|_, query| query.session != session);
+        self.prepared.retain(|_, query| {
+            let stays = query.session != session;
+            if !stays {
+                change.note(|| Before::Prepared(query.clone()));
+            }
+            stays
+        });
         if self.prepared.len() != before {
             self.touch_prepared(change);
         }

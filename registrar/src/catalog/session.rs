@@ -11,6 +11,7 @@ use super::clock::Deadline;
 use super::kv::Entry;
 use super::model::{Key, Shared, Status, Stored, fold};
 use super::topic::{Change, Effects, Topic};
+use super::undo::Before;
 use super::{Catalog, CatalogError, CheckRef};
 
 /// A session without renewal lives this many times its TTL, as in Consul.
@@ -51,7 +52,7 @@ pub struct Session {
 }
 
 impl Session {
-    fn all_checks(&self) -> BTreeSet<Key> {
+    pub(super) fn all_checks(&self) -> BTreeSet<Key> {
         let services = self.service_checks.iter().flatten().map(|(id, _)| id);
         let all = self.checks.iter().chain(&self.node_checks).chain(services);
         all.cloned().collect()
@@ -60,6 +61,7 @@ impl Session {
 
 /// A session as kept: with the keys it holds and when it ends.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(super) struct Live {
     pub(super) session: Shared<Session>,
     pub(super) keys: BTreeSet<Key>,
@@ -214,6 +216,7 @@ impl Catalog {
         let Some(live) = self.sessions.remove(id) else {
             return;
         };
+        let noted = change.undo.is_some().then(|| Box::new(live.clone()));
         let session = live.session;
         if let Some(at) = live.ends {
             self.deadlines
@@ -233,6 +236,9 @@ impl Catalog {
             self.free_key(change, &session, &key);
         }
         self.end_prepared_of(change, &session.id);
+        if let Some(live) = noted {
+            change.note(|| Before::Session(live));
+        }
         self.touch_session(change, &session.id, &node);
     }
 
@@ -242,7 +248,8 @@ impl Catalog {
         };
         if !session.lock_delay.is_zero() {
             let until = change.now.saturating_add(session.lock_delay);
-            self.lock_delays.insert(key.clone(), until);
+            let was = self.lock_delays.insert(key.clone(), until);
+            change.note(|| Before::LockDelay(key.clone(), was));
             self.deadlines
                 .insert((until, Deadline::LockDelay(key.clone())));
         }

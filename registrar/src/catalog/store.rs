@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::model::{Check, Instance, Key, Node, Shared, Status, Stored, fold};
 use super::topic::{Change, Topic};
+use super::undo::Before;
 use super::{Catalog, InstanceRow, NodeRow, ServiceRow};
 
 /// What a change of nothing but a check's output does.
@@ -30,6 +31,7 @@ impl Catalog {
         if !node.id.is_empty() {
             self.node_ids.insert(node.id.clone(), key.clone());
         }
+        change.note(|| Before::Node(key.clone(), old.clone()));
         let stored = Arc::new(Stored {
             create_index: old.map_or(change.index, |old| old.create_index),
             modify_index: change.index,
@@ -38,13 +40,7 @@ impl Catalog {
         match self.nodes.get_mut(&key) {
             Some(row) => row.node = stored,
             None => {
-                let row = NodeRow {
-                    node: stored,
-                    instances: Default::default(),
-                    checks: Vec::new(),
-                    owners: Default::default(),
-                };
-                self.nodes.insert(key.clone(), row);
+                self.nodes.insert(key.clone(), NodeRow::empty(stored));
             }
         }
         self.tables.nodes = change.index;
@@ -73,6 +69,7 @@ impl Catalog {
         self.end_sessions_on(change, key);
         if let Some(row) = self.nodes.remove(key) {
             self.node_ids.remove(&row.node.id);
+            change.note(|| Before::Node(key.clone(), Some(row.node)));
         }
         self.tables.nodes = change.index;
         self.revision += 1;
@@ -105,10 +102,11 @@ impl Catalog {
                 row.instances.insert(id.clone(), fresh);
             }
         }
-        if let Some(old) = old {
+        if let Some(old) = &old {
             let renamed = fold(&old.name) != fold(&stored.name);
-            self.leave_service(change, node, &old, renamed);
+            self.leave_service(change, node, old, renamed);
         }
+        change.note_instance(node, &id, old.as_ref());
         self.join_service(node, &stored);
         self.touch_instance(change, node, &stored);
         let service = fold(&stored.name);
@@ -130,6 +128,7 @@ impl Catalog {
             row.instances.remove(id);
         }
         self.leave_service(change, node, &instance, true);
+        change.note_instance(node, &instance.id, Some(&instance));
         self.touch_instance(change, node, &instance);
         // Consul moves the index of all checks here, even if the instance had none; nobody is woken by that.
         self.tables.checks = change.index;
@@ -154,6 +153,7 @@ impl Catalog {
                     ..**old
                 };
                 self.note_moved(change, node, &stored.service_id);
+                change.note_check(node, &stored.id, Some(old));
                 self.set_check_row(node, Arc::new(stored));
                 self.revision += 1;
                 return;
@@ -164,22 +164,12 @@ impl Catalog {
             self.unlink_check(change, node, old);
         }
         let stored = Arc::new(Stored {
-            create_index: old.map_or(change.index, |old| old.create_index),
+            create_index: old.as_ref().map_or(change.index, |old| old.create_index),
             modify_index: change.index,
             value: check,
         });
-        let reference = (node.clone(), stored.id.clone());
-        self.states
-            .entry(stored.status.clone())
-            .or_default()
-            .insert(reference.clone());
-        if !stored.service_name.is_empty() {
-            self.named_checks
-                .entry(fold(&stored.service_name))
-                .or_default()
-                .insert(reference);
-        }
-        self.set_check_row(node, stored.clone());
+        change.note_check(node, &stored.id, old.as_ref());
+        self.list_check(node, stored.clone());
         self.touch_check(change, node, &stored);
         if stored.status == Status::Critical {
             self.end_sessions_of(change, &(node.clone(), stored.id.clone()));
@@ -193,6 +183,7 @@ impl Catalog {
         };
         self.touch_check(change, node, &check);
         self.unlink_check(change, node, &check);
+        change.note_check(node, &check.id, Some(&check));
         self.end_sessions_of(change, &(node.clone(), check.id.clone()));
         if check.service_id.is_empty() {
             // Consul moves the index of all services here; nobody is woken by that.
@@ -229,9 +220,33 @@ impl Catalog {
         }
     }
 
-    /// Takes a check out of its owner's list and out of every set that names it.
+    /// Stores a check in its owner's list and in every set that names it.
+    pub(super) fn list_check(&mut self, node: &Key, check: Shared<Check>) {
+        let reference = (node.clone(), check.id.clone());
+        self.states
+            .entry(check.status.clone())
+            .or_default()
+            .insert(reference.clone());
+        if !check.service_name.is_empty() {
+            self.named_checks
+                .entry(fold(&check.service_name))
+                .or_default()
+                .insert(reference);
+        }
+        self.set_check_row(node, check);
+    }
+
     fn unlink_check(&mut self, change: &mut Change, node: &Key, check: &Stored<Check>) {
         change.touch(Topic::State(check.status.clone()));
+        let service = fold(&check.service_name);
+        if self.named_checks.contains_key(&service) {
+            change.touch(Topic::ServiceChecks(service));
+        }
+        self.unlist_check(node, check);
+    }
+
+    /// Undoes `list_check`.
+    pub(super) fn unlist_check(&mut self, node: &Key, check: &Stored<Check>) {
         let reference = (node.clone(), check.id.clone());
         if let Some(set) = self.states.get_mut(&check.status) {
             set.remove(&reference);
@@ -245,7 +260,6 @@ impl Catalog {
             if set.is_empty() {
                 self.named_checks.remove(&service);
             }
-            change.touch(Topic::ServiceChecks(service));
         }
         let Some(row) = self.nodes.get_mut(node) else {
             return;
@@ -305,12 +319,13 @@ impl Catalog {
     /// Moves a service's own index. Nothing happens if it has no instance.
     fn touch_service(&mut self, change: &mut Change, service: &Key) {
         if let Some(row) = self.services.get_mut(service) {
-            row.index = change.index;
+            let was = std::mem::replace(&mut row.index, change.index);
+            change.note(|| Before::Service(service.clone(), was));
         }
         change.touch(Topic::ServiceHealth(service.clone()));
     }
 
-    fn join_service(&mut self, node: &Key, instance: &Instance) {
+    pub(super) fn join_service(&mut self, node: &Key, instance: &Instance) {
         let row: &mut ServiceRow = self.services.entry(fold(&instance.name)).or_default();
         row.members.insert((node.clone(), instance.id.clone()));
         let count = row.names.entry(instance.name.clone()).or_default();
@@ -320,36 +335,60 @@ impl Catalog {
         }
     }
 
-    /// Undoes `join_service`. With `gone`, the service loses a member; losing the last is its extinction.
+    /// Undoes `join_service` for the names and tags. With `gone`, the service loses a member; losing the last is its
+    /// extinction.
     fn leave_service(&mut self, change: &mut Change, node: &Key, instance: &Instance, gone: bool) {
         let service = fold(&instance.name);
-        let Some(row) = self.services.get_mut(&service) else {
+        let Some(row) = self.services.get(&service) else {
             return;
         };
-        if let Some(count) = row.names.get_mut(&instance.name) {
-            count.instances -= 1;
-            for tag in instance.tags.iter() {
-                if let Some(n) = count.tags.get_mut(tag) {
-                    *n -= 1;
-                    if *n == 0 {
-                        count.tags.remove(tag);
-                    }
-                }
-            }
-            if count.instances == 0 {
-                row.names.remove(&instance.name);
-            }
-        }
+        let index = row.index;
         if !gone {
+            self.untag(&service, instance);
             return;
         }
-        row.members.remove(&(node.clone(), instance.id.clone()));
-        if row.members.is_empty() {
-            self.services.remove(&service);
+        change.note(|| Before::Service(service.clone(), index));
+        if self.uncount(node, instance) {
             self.tables.extinction = Some(change.index);
         }
         self.touch_service(change, &service);
         change.touch(Topic::ServiceInstances(service));
+    }
+
+    /// Undoes `join_service`; says whether that was the service's last member.
+    pub(super) fn uncount(&mut self, node: &Key, instance: &Instance) -> bool {
+        let service = fold(&instance.name);
+        self.untag(&service, instance);
+        let Some(row) = self.services.get_mut(&service) else {
+            return false;
+        };
+        row.members.remove(&(node.clone(), instance.id.clone()));
+        if !row.members.is_empty() {
+            return false;
+        }
+        self.services.remove(&service);
+        true
+    }
+
+    pub(super) fn untag(&mut self, service: &Key, instance: &Instance) {
+        let Some(row) = self.services.get_mut(service) else {
+            return;
+        };
+        let Some(count) = row.names.get_mut(&instance.name) else {
+            return;
+        };
+        count.instances -= 1;
+        for tag in instance.tags.iter() {
+            if let Some(n) = count.tags.get_mut(tag) {
+                *n -= 1;
+                if *n == 0 {
+                    count.tags.remove(tag);
+                }
+            }
+        }
+        if count.instances == 0 {
+            row.names.remove(&instance.name);
+        }
     }
 
     /// The services (folded names, each once) that a node carries instances of.

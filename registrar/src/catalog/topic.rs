@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use super::kv::Before;
 use super::model::{Key, Status};
+use super::undo::Before;
 use crate::check::CheckSpec;
 
 /// One thing a reader can wait on. Names are folded to lower case.
@@ -116,8 +116,8 @@ pub(super) struct Change {
     pub(super) effects: Effects,
     /// When it happens.
     pub(super) now: Duration,
-    /// What the keys it changed were before, oldest first.
-    pub(super) undo: Vec<Before>,
+    /// What it changed was before, oldest first; `None` if it will not be taken back.
+    pub(super) undo: Option<Vec<Before>>,
     /// (node, instance or the empty text for the node) whose checks or existence changed; kept only while there are
     /// alias checks.
     pub(super) moved: BTreeSet<(Key, Key)>,

@@ -93,12 +93,9 @@ impl Catalog {
         if !early.is_empty() {
             return Err(early);
         }
-        // Keys are taken back one by one; the rows of the catalog, which transactions seldom touch, by a copy.
-        let copied = operations
-            .iter()
-            .any(|operation| operation.is_write() && !matches!(operation, Operation::Key(_)));
-        let before = (self.tables, copied.then(|| self.clone()));
+        let (tables, revision) = (self.tables, self.revision);
         let mut change = self.begin(now);
+        change.undo = Some(Vec::new());
         let mut shown = Vec::new();
         let mut faults = Faults::new();
         for (at, operation) in operations.iter().enumerate() {
@@ -110,14 +107,8 @@ impl Catalog {
         if faults.is_empty() {
             return Ok((shown, self.commit(change)));
         }
-        let revision = self.revision;
-        match before {
-            (_, Some(whole)) => *self = whole,
-            (tables, None) => {
-                self.kv_take_back(&mut change);
-                self.tables = tables;
-            }
-        }
+        self.take_back(&mut change);
+        self.tables = tables;
         self.revision = revision;
         Err(faults)
     }

@@ -5,6 +5,7 @@ mod agent;
 mod moves;
 mod property;
 mod time;
+mod undo;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Register {
         id: u8,
         name: u8,
@@ -57,7 +57,7 @@ fn uuid(id: u8) -> String {
     format!("00000000-0000-0000-0000-00000000000{id}")
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let n = || 0u8..4;
     prop_oneof![
         4 => (n(), n(), n(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
@@ -80,7 +80,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn run(world: &mut Catalog, now: &mut Duration, step: Step) -> Effects {
+pub(super) fn run(world: &mut Catalog, now: &mut Duration, step: Step) -> Effects {
     let ids = |id: u8| format!("i{id}");
     let done = match step {
         Step::Register {
