@@ -73,11 +73,6 @@ impl Crowd {
         Ok(number)
     }
 
-    /// Closes the connections from `count` on.
-    pub(crate) fn cut_to(&mut self, count: usize) {
-        self.members.truncate(count);
-    }
-
     /// Sends a request, which is small enough for the socket to take it whole.
     pub(crate) fn send(&mut self, to: usize, request: &[u8]) -> io::Result<()> {
         self.members[to].stream.write_all(request)

@@ -94,7 +94,7 @@ fn read(plan: &Plan, extent: &Extent) -> Result<String, String> {
             for (server, samples) in servers.iter().zip(row) {
                 let sample = reads::sample(server, question, plan.seconds, &plan.cores)?;
                 eprintln!(
-                    "round {round}  {:<32} {} {:>9.1} requests/s {:>9.1} µs/request",
+                    "round {round}  {:<48} {} {:>9.1} requests/s {:>9.1} µs/request",
                     question.name, server.kind, sample.rate, sample.cpu_micros
                 );
                 if sample.failed > 0 {

@@ -1,7 +1,9 @@
 //! What one question costs: the same question again and again on a few keep-alive connections.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use e2e::http::Connection;
 use e2e::wrk::Load;
 use serde_json::{Value, json};
 
@@ -19,9 +21,14 @@ pub(crate) struct Read {
     path: &'static str,
     /// A `PUT` with a value of its own each time.
     write: bool,
+    /// Meanwhile another service changes, [`CHANGES`] times each second.
+    changes: bool,
 }
 
-pub(crate) const READS: [Read; 6] = [
+/// Often enough that no two answers of a thousand instances are alike for long.
+const CHANGES: u32 = 200;
+
+pub(crate) const READS: [Read; 8] = [
     read("health/service, 1 instance", "/v1/health/service/one"),
     read(
         "health/service, 100 instances",
@@ -31,20 +38,39 @@ pub(crate) const READS: [Read; 6] = [
         "health/service, 1,000 instances",
         "/v1/health/service/thousand",
     ),
+    while_others_change(
+        "health/service, 100 instances; others change",
+        "/v1/health/service/hundred",
+    ),
+    while_others_change(
+        "health/service, 1,000 instances; others change",
+        "/v1/health/service/thousand",
+    ),
     read("catalog/services, 100 services", "/v1/catalog/services"),
     read("kv get", "/v1/kv/key"),
     Read {
         name: "kv put",
         path: "/v1/kv/key",
         write: true,
+        changes: false,
     },
 ];
+
+const fn while_others_change(name: &'static str, path: &'static str) -> Read {
+    Read {
+        name,
+        path,
+        write: false,
+        changes: true,
+    }
+}
 
 const fn read(name: &'static str, path: &'static str) -> Read {
     Read {
         name,
         path,
         write: false,
+        changes: false,
     }
 }
 
@@ -105,13 +131,37 @@ pub(crate) fn sample(
     };
     load(1).run();
     let before = server.cpu_seconds();
-    let report = load(seconds).run();
+    let loading = load(seconds).start();
+    if read.changes {
+        change(server.address, Duration::from_secs(seconds))?;
+    }
+    let report = loading.finish();
     let used = server.cpu_seconds() - before;
     Ok(Sample {
         rate: report.rate(),
         cpu_micros: used * 1e6 / report.requests.max(1) as f64,
         failed: report.failed() + u64::from(report.requests == 0),
     })
+}
+
+/// Changes a service that nobody asks for, again and again for a while.
+fn change(server: SocketAddr, time: Duration) -> Result<(), String> {
+    let mut connection = Connection::open(server).map_err(|error| error.to_string())?;
+    let started = Instant::now();
+    for n in 0.. {
+        let due = Duration::from_secs(1) / CHANGES * n;
+        if due > time || started.elapsed() > time {
+            break;
+        }
+        std::thread::sleep(due.saturating_sub(started.elapsed()));
+        let mut body = instance("other-1", 1);
+        body["Meta"]["change"] = json!(n.to_string());
+        let body = body.to_string();
+        connection
+            .request("PUT", "/v1/agent/service/register", &[], body.as_bytes())
+            .map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 fn write(server: &Server, read: &Read, seconds: u64) -> Result<Sample, String> {

@@ -42,6 +42,8 @@ pub(crate) struct Waiting<'a> {
 impl<'a> Waiting<'a> {
     /// Registers the services and lets `others` wait on those that will not change.
     pub(crate) fn new(server: &'a Server, others: usize) -> Result<Waiting<'a>, String> {
+        // Those who waited in the round before are gone for the registry too.
+        server.settle();
         let mut bodies = vec![instance("waited", 0)];
         bodies.extend((0..OTHERS).map(|n| instance(&format!("unmoved-{n}"), n)));
         server.put_all(|n| {
@@ -61,13 +63,12 @@ impl<'a> Waiting<'a> {
         Ok(waiting)
     }
 
-    /// Measures registrations, with that many waiters.
+    /// Measures registrations, with that many waiters, which are no fewer than before.
     pub(crate) fn sample(
         &mut self,
         waiters: usize,
         registrations: usize,
     ) -> Result<Sample, String> {
-        self.crowd.cut_to(self.others);
         self.grow_to(self.others + waiters)?;
         let mut times = Vec::with_capacity(waiters * registrations);
         let mut used = 0.0;
@@ -90,7 +91,6 @@ impl<'a> Waiting<'a> {
 
     /// As [`Waiting::sample`] for one waiter, who asks again at once: many registrations in little time.
     pub(crate) fn one_after_another(&mut self, registrations: usize) -> Result<Sample, String> {
-        self.crowd.cut_to(self.others);
         self.grow_to(self.others + 1)?;
         self.server.settle();
         let before = self.server.cpu_seconds();

@@ -33,7 +33,7 @@ pub struct ServiceDefinition {
 pub(super) struct AgentCheck {
     /// How it is run, if it is run.
     #[serde(with = "super::shape::spec")]
-    pub(super) spec: Option<CheckSpec>,
+    pub(super) spec: Option<Box<CheckSpec>>,
     pub(super) ttl: Option<Ttl>,
     pub(super) alias: Option<Alias>,
     pub(super) deregister_after: Option<Duration>,
@@ -245,12 +245,12 @@ impl Catalog {
         status: Status,
     ) {
         let old = self.forget_deadlines(&id);
-        let spec = definition.spec(&id);
+        let spec = definition.spec(&id).map(Box::new);
         let was_run = old.and_then(|old| old.spec);
         match (&spec, was_run) {
             // Running already, just so: a registrar that registers again and again must not keep it from running.
             (Some(spec), Some(was)) if *spec == was => {}
-            (Some(spec), _) => change.effects.start_check(spec.clone(), status),
+            (Some(spec), _) => change.effects.start_check((**spec).clone(), status),
             (None, Some(_)) => change.effects.stop_check(id.clone()),
             (None, None) => {}
         }
@@ -275,7 +275,7 @@ impl Catalog {
             let key = self.alias_key(alias, &id);
             self.aliases.insert(key);
         }
-        self.agent_checks.insert(id.clone(), check);
+        self.agent_checks.insert(id.clone(), Box::new(check));
         self.set_ttl_deadline(&id, expires, String::new());
         self.settle_alias(change, now, &id);
     }
@@ -311,7 +311,7 @@ impl Catalog {
         if old.spec.is_some() {
             change.effects.stop_check(key.clone());
         }
-        change.note(|| Before::Agent(key, Box::new(old)));
+        change.note(|| Before::Agent(key, old));
     }
 
     fn drop_checks_but(&mut self, change: &mut Change, service_id: &str, kept: &[Key]) {
@@ -377,9 +377,10 @@ fn tag_addresses(instance: &mut Instance) {
         Err(_) => return,
     };
     for net in ["lan", "wan"] {
-        instance
-            .tagged_addresses
-            .entry(format!("{net}_{family}"))
-            .or_insert_with(|| (instance.address.to_string(), instance.port));
+        let name = format!("{net}_{family}");
+        if instance.tagged_addresses.get(&name).is_none() {
+            let address = (instance.address.clone(), instance.port);
+            instance.tagged_addresses.insert(name.into(), address);
+        }
     }
 }

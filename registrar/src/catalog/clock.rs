@@ -134,7 +134,7 @@ impl Catalog {
     }
 
     /// Takes a check's agent side out, with its deadlines.
-    pub(super) fn forget_deadlines(&mut self, id: &Key) -> Option<AgentCheck> {
+    pub(super) fn forget_deadlines(&mut self, id: &Key) -> Option<Box<AgentCheck>> {
         let check = self.agent_checks.remove(id)?;
         if let Some(alias) = &check.alias {
             let key = self.alias_key(alias, id);

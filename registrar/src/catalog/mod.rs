@@ -14,6 +14,7 @@ mod external;
 mod kv;
 mod maintenance;
 mod model;
+mod pairs;
 mod prepared;
 mod read;
 mod resume;
@@ -22,6 +23,7 @@ mod shape;
 mod store;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod topic;
 mod txn;
 mod undo;
@@ -41,6 +43,7 @@ pub use maintenance::{NODE_MAINTENANCE, SERVICE_MAINTENANCE_PREFIX};
 pub use model::{
     Check, Health, Instance, Key, Node, OnNode, Origin, Shared, Status, Stored, Weights, fold,
 };
+pub use pairs::Pairs;
 pub use prepared::Prepared;
 pub use read::{Question, Watch};
 pub use session::{Behavior, Session};
@@ -150,7 +153,7 @@ pub struct Catalog {
     services: BTreeMap<Key, ServiceRow>,
     named_checks: BTreeMap<Key, BTreeSet<CheckRef>>,
     states: BTreeMap<Status, BTreeSet<CheckRef>>,
-    agent_checks: HashMap<Key, AgentCheck>,
+    agent_checks: HashMap<Key, Box<AgentCheck>>,
     deadlines: BTreeSet<(Duration, Deadline)>,
     kv: BTreeMap<Key, Shared<Entry>>,
     /// Keys that were deleted not long ago, with the index of their deletion.
@@ -165,6 +168,8 @@ pub struct Catalog {
     session_checks: BTreeMap<CheckRef, BTreeSet<Key>>,
     /// (node, instance or the empty text, alias check): who mirrors what.
     aliases: BTreeSet<(Key, Key, Key)>,
+    #[serde(skip)]
+    texts: texts::Texts,
 }
 
 impl Catalog {
@@ -192,6 +197,7 @@ impl Catalog {
             prepared: BTreeMap::new(),
             session_checks: BTreeMap::new(),
             aliases: BTreeSet::new(),
+            texts: texts::Texts::default(),
         };
         catalog.seed(local);
         catalog
@@ -286,8 +292,8 @@ fn consul_instance() -> Instance {
         name: "consul".into(),
         tags: [].into(),
         address: "".into(),
-        tagged_addresses: BTreeMap::new(),
-        meta: Some(meta.map(|(k, v)| (k.to_owned(), v.to_owned())).into()),
+        tagged_addresses: Pairs::default(),
+        meta: Some(meta.into_iter().map(|(k, v)| (k, v.into())).collect()),
         port: 8300,
         weights: Weights::default(),
         enable_tag_override: false,

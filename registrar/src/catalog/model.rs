@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::pairs::Pairs;
+
 /// A shared, immutable text: ids and names appear in many rows and sets.
 pub type Key = Arc<str>;
 
@@ -93,9 +95,9 @@ pub struct Instance {
     /// IP address or host name; empty means the node's.
     pub address: Key,
     /// Other addresses by name, each with a port.
-    pub tagged_addresses: BTreeMap<String, (String, i64)>,
+    pub tagged_addresses: Pairs<(Key, i64)>,
     /// Free text pairs; `None` where a catalog writer sent none.
-    pub meta: Option<BTreeMap<String, String>>,
+    pub meta: Option<Pairs<Key>>,
     /// Port; not validated, as Consul does not.
     pub port: i64,
     /// Share of the traffic.

@@ -2,6 +2,7 @@
 //! The index and the topic of a question are not the same thing: an index may move without waking the reader.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use super::model::{Check, Health, Instance, Key, Node, OnNode, Origin, Shared, Status, fold};
 use super::topic::Topic;
@@ -185,6 +186,21 @@ impl Catalog {
         self.nodes.values().map(|row| row.node.clone()).collect()
     }
 
+    /// The first node, by name, with this address. Looks at every node.
+    pub fn node_at(&self, address: IpAddr) -> Option<&Shared<Node>> {
+        let text = address.to_string();
+        let mut nodes = self.nodes.values().map(|row| &row.node);
+        nodes.find(|node| is_at(&node.address, address, &text))
+    }
+
+    /// The first instance, by node and id, with this address of its own. Looks at every instance.
+    pub fn instance_at(&self, address: IpAddr) -> Option<&Shared<Instance>> {
+        let text = address.to_string();
+        let rows = self.nodes.values().flat_map(|row| row.instances.values());
+        let mut instances = rows.map(|row| &row.instance);
+        instances.find(|instance| is_at(&instance.address, address, &text))
+    }
+
     /// The local node.
     pub fn local_node(&self) -> &Shared<Node> {
         &self.local_row().node
@@ -276,6 +292,12 @@ impl Catalog {
             .cloned()
             .collect()
     }
+}
+
+/// Whether what is written is that address. There is one way to write those of IPv4, and several for IPv6.
+fn is_at(written: &str, address: IpAddr, text: &str) -> bool {
+    written == text
+        || (address.is_ipv6() && written.contains(':') && written.parse() == Ok(address))
 }
 
 fn all_checks(row: &NodeRow) -> impl Iterator<Item = &Shared<Check>> {

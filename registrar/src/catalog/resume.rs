@@ -49,7 +49,7 @@ impl Catalog {
                 .check_row(&self.local, &id)
                 .map_or(Status::Critical, |row| row.status.clone());
             if let Some(spec) = self.agent_checks.get(&id).and_then(|row| row.spec.clone()) {
-                change.effects.start_check(spec, status);
+                change.effects.start_check(*spec, status);
             }
         }
         let index = change.index;

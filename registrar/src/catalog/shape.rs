@@ -88,16 +88,16 @@ pub(super) mod spec {
     struct Own(#[serde(with = "SpecShape")] CheckSpec);
 
     pub(crate) fn serialize<S: Serializer>(
-        spec: &Option<CheckSpec>,
+        spec: &Option<Box<CheckSpec>>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        spec.as_ref().map(Ref).serialize(serializer)
+        spec.as_deref().map(Ref).serialize(serializer)
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
-    ) -> Result<Option<CheckSpec>, D::Error> {
-        Ok(Option::<Own>::deserialize(deserializer)?.map(|own| own.0))
+    ) -> Result<Option<Box<CheckSpec>>, D::Error> {
+        Ok(Option::<Own>::deserialize(deserializer)?.map(|own| Box::new(own.0)))
     }
 }
 

@@ -78,7 +78,7 @@ impl Catalog {
     }
 
     /// Makes or changes an instance of a node that exists.
-    pub(super) fn put_instance(&mut self, change: &mut Change, node: &Key, instance: Instance) {
+    pub(super) fn put_instance(&mut self, change: &mut Change, node: &Key, mut instance: Instance) {
         let Some(row) = self.nodes.get_mut(node) else {
             return;
         };
@@ -87,6 +87,7 @@ impl Catalog {
         if old.as_ref().is_some_and(|old| old.value == instance) {
             return;
         }
+        self.texts.share_instance(&mut instance);
         let stored = Arc::new(Stored {
             create_index: old.as_ref().map_or(change.index, |old| old.create_index),
             modify_index: change.index,
@@ -139,7 +140,7 @@ impl Catalog {
         &mut self,
         change: &mut Change,
         node: &Key,
-        check: Check,
+        mut check: Check,
         output: Output,
     ) {
         let old = self.check_row(node, &check.id).cloned();
@@ -148,6 +149,7 @@ impl Catalog {
                 return;
             }
             if output == Output::Silent && old.same_but_output(&check) {
+                self.texts.share_check(&mut check);
                 let stored = Stored {
                     value: check,
                     ..**old
@@ -163,6 +165,7 @@ impl Catalog {
             }
             self.unlink_check(change, node, old);
         }
+        self.texts.share_check(&mut check);
         let stored = Arc::new(Stored {
             create_index: old.as_ref().map_or(change.index, |old| old.create_index),
             modify_index: change.index,

@@ -47,7 +47,7 @@ impl Catalog {
                         row.index = index;
                     }
                 }
-                Before::Agent(id, check) => self.agent_back(id, *check),
+                Before::Agent(id, check) => self.agent_back(id, check),
                 Before::Session(live) => self.session_back(*live),
                 Before::LockDelay(key, was) => self.lock_delay_back(key, was),
                 Before::Prepared(query) => {
@@ -118,7 +118,7 @@ impl Catalog {
         }
     }
 
-    fn agent_back(&mut self, id: Key, check: AgentCheck) {
+    fn agent_back(&mut self, id: Key, check: Box<AgentCheck>) {
         if let Some(alias) = &check.alias {
             let key = self.alias_key(alias, &id);
             self.aliases.insert(key);

@@ -1,10 +1,9 @@
 //! Rules for names, addresses, weights and metadata, with Consul 1.8.7's texts.
 //! Pure: it sees one instance at a time and does not know what is stored.
 
-use std::collections::BTreeMap;
-
 use super::CatalogError;
-use super::model::{Instance, Weights};
+use super::model::{Instance, Key, Weights};
+use super::pairs::Pairs;
 
 /// Most metadata pairs of one instance.
 const META_PAIRS: usize = 64;
@@ -44,13 +43,13 @@ fn weights(weights: &Weights) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn meta(meta: &BTreeMap<String, String>) -> Result<(), String> {
+fn meta(meta: &Pairs<Key>) -> Result<(), String> {
     if meta.len() > META_PAIRS {
         return Err(format!(
             "Node metadata cannot contain more than {META_PAIRS} key/value pairs"
         ));
     }
-    for (key, value) in meta {
+    for (key, value) in meta.iter() {
         meta_pair(key, value)
             .map_err(|text| format!("Couldn't load metadata pair ('{key}', '{value}'): {text}"))?;
     }

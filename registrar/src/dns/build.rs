@@ -126,12 +126,7 @@ pub(super) fn place(owner: &Name, health: &Health, kind: RecordType) -> Option<P
 
 fn own_place(health: &Health, kind: RecordType) -> Option<Place> {
     let instance = &health.instance;
-    let tagged = |name: &str| {
-        instance
-            .tagged_addresses
-            .get(name)
-            .map(|(text, _)| text.as_str())
-    };
+    let tagged = |name: &str| instance.tagged_addresses.get(name).map(|(text, _)| &**text);
     let (v4, v6) = (tagged("lan_ipv4"), tagged("lan_ipv6"));
     Place::choose(&instance.address, v4, v6, Family::of(kind))
 }

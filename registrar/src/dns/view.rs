@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use crate::catalog::{Catalog, Health, Instance, Key, Node, Shared};
+use crate::catalog::{Catalog, Health, Key, Node, Shared};
 
 /// The catalog as it was at one moment.
 pub trait View {
@@ -46,22 +46,12 @@ impl View for Catalog {
     }
 
     fn node_at(&self, address: IpAddr) -> Option<Key> {
-        let nodes = self.nodes().into_iter();
-        let mut at = nodes.filter(|node| is_at(&node.address, address));
-        at.next().map(|node| node.name.clone())
+        Catalog::node_at(self, address).map(|node| node.name.clone())
     }
 
     /// Looks at every instance: reverse questions are rare, and the catalog has no index by address.
     fn service_at(&self, address: IpAddr) -> Option<Key> {
-        self.nodes().iter().find_map(|node| {
-            let (_, instances) = Catalog::node(self, &node.name)?;
-            let found = |instance: &Shared<Instance>| is_at(&instance.address, address);
-            let instance = instances.into_iter().find(found)?;
-            Some(instance.name.clone())
-        })
+        self.instance_at(address)
+            .map(|instance| instance.name.clone())
     }
-}
-
-fn is_at(written: &str, address: IpAddr) -> bool {
-    written.parse() == Ok(address)
 }

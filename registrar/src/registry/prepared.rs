@@ -312,20 +312,17 @@ fn fits(query: &Prepared, row: &Health) -> bool {
         Some(unwanted) => !has(unwanted),
         None => has(tag),
     });
-    let holds =
-        |meta: Option<&std::collections::BTreeMap<String, String>>, key: &str, value: &str| {
-            meta.and_then(|meta| meta.get(key))
-                .is_some_and(|found| found == value)
-        };
+    let node_has = |key: &str| row.node.meta.as_ref()?.get(key).map(String::as_str);
+    let instance_has = |key: &str| row.instance.meta.as_ref()?.get(key).map(|value| &**value);
     healthy
         && tagged
         && query
             .node_meta
             .iter()
-            .all(|(key, value)| holds(row.node.meta.as_ref(), key, value))
+            .all(|(key, value)| node_has(key) == Some(value))
         && query
             .service_meta
             .iter()
-            .all(|(key, value)| holds(row.instance.meta.as_ref(), key, value))
+            .all(|(key, value)| instance_has(key) == Some(value))
         && (!query.connect || row.instance.connect.is_some())
 }

@@ -1,13 +1,11 @@
 //! The JSON shapes of rows, exactly as Consul 1.8.7 gives them: which keys there are, what is `[]`, `{}` or `null`.
 //! They borrow from rows that were taken out of the catalog; nothing is looked up or decided here.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Value, json};
 
-use crate::catalog::{Check, Health, Instance, Key, Node, OnNode, Shared, Stored, Weights};
+use crate::catalog::{Check, Health, Instance, Key, Node, OnNode, Pairs, Shared, Stored, Weights};
 
 /// A list of texts.
 pub(super) struct Texts<'a>(pub(super) &'a [Key]);
@@ -18,7 +16,7 @@ impl Serialize for Texts<'_> {
     }
 }
 
-struct Addresses<'a>(&'a BTreeMap<String, (String, i64)>);
+struct Addresses<'a>(&'a Pairs<(Key, i64)>);
 
 impl Serialize for Addresses<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

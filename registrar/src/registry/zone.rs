@@ -36,10 +36,10 @@ impl View for Zone<'_> {
     }
 
     fn node_at(&self, address: IpAddr) -> Option<Key> {
-        self.catalog.node_at(address)
+        View::node_at(self.catalog, address)
     }
 
     fn service_at(&self, address: IpAddr) -> Option<Key> {
-        self.catalog.service_at(address)
+        View::service_at(self.catalog, address)
     }
 }

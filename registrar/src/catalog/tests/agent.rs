@@ -330,7 +330,7 @@ fn an_ip_address_is_also_tagged() {
     let mut world = catalog();
     let _ = register(&mut world, service("w1", "web", 80, vec![]));
     let stored = world.agent_instance("w1").expect("registered");
-    let names: Vec<_> = stored.tagged_addresses.keys().collect();
+    let names: Vec<_> = stored.tagged_addresses.keys().map(|key| &**key).collect();
     assert_eq!(names, ["lan_ipv4", "wan_ipv4"]);
     assert_eq!(stored.tagged_addresses["lan_ipv4"], ("10.0.0.1".into(), 80));
 }

@@ -7,7 +7,6 @@ mod property;
 mod time;
 mod undo;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
@@ -29,8 +28,8 @@ fn instance(id: &str, name: &str, port: i64) -> Instance {
         name: name.into(),
         tags: [].into(),
         address: "10.0.0.1".into(),
-        tagged_addresses: BTreeMap::new(),
-        meta: Some(BTreeMap::new()),
+        tagged_addresses: Pairs::default(),
+        meta: Some(Pairs::default()),
         port,
         weights: Weights::default(),
         enable_tag_override: false,

@@ -227,7 +227,7 @@ fn write(node: &Elsewhere) -> Write {
         instance.origin = Origin::Catalog;
         let tagged = node.service_tagged.iter();
         instance.tagged_addresses = tagged
-            .map(|(name, address)| ((*name).to_owned(), ((*address).to_owned(), 1)))
+            .map(|(name, address)| (*name, ((*address).into(), 1)))
             .collect();
         ExternalService(instance)
     });
@@ -304,10 +304,10 @@ impl View for Fixture {
     }
 
     fn node_at(&self, address: IpAddr) -> Option<Key> {
-        self.0.node_at(address)
+        View::node_at(&self.0, address)
     }
 
     fn service_at(&self, address: IpAddr) -> Option<Key> {
-        self.0.service_at(address)
+        View::service_at(&self.0, address)
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::check::embedded;
 use super::fields::{Fields, Path};
 use super::{Result, json};
-use crate::catalog::{Instance, Key, Origin, ServiceDefinition, Weights};
+use crate::catalog::{Instance, Key, Origin, Pairs, ServiceDefinition, Weights};
 
 /// What Go calls the type of the whole body.
 const BODY: &str = "value of type struct { EnableTagOverrideSnake bool \"json:\\\"enable_tag_override\\\"\"; \
@@ -50,7 +50,7 @@ pub(super) fn instance(fields: &mut Fields, name: &str) -> Result<Instance> {
         tags: tags.into(),
         address: fields.string("Address")?.into(),
         tagged_addresses: addresses(fields, "TaggedAddresses")?,
-        meta: fields.string_map("Meta")?,
+        meta: fields.string_map("Meta")?.map(Into::into),
         port: fields.integer("Port")?,
         weights: weights(fields)?,
         enable_tag_override: fields.boolean("EnableTagOverride")?,
@@ -80,9 +80,9 @@ fn weights(fields: &mut Fields) -> Result<Weights> {
     Ok(read)
 }
 
-fn addresses(fields: &mut Fields, name: &str) -> Result<BTreeMap<String, (String, i64)>> {
+fn addresses(fields: &mut Fields, name: &str) -> Result<Pairs<(Key, i64)>> {
     let Some(value) = fields.take(name) else {
-        return Ok(BTreeMap::new());
+        return Ok(Pairs::default());
     };
     let map = fields.object(value, name, "map[string]structs.ServiceAddress")?;
     let mut addresses = BTreeMap::new();
@@ -92,9 +92,9 @@ fn addresses(fields: &mut Fields, name: &str) -> Result<BTreeMap<String, (String
         }
         let path = Path::Under(format!("ServiceAddress.{name}"));
         let mut address = Fields::new(value, path, "value of type structs.ServiceAddress")?;
-        let read = (address.string("Address")?, address.integer("Port")?);
+        let read = (address.string("Address")?.into(), address.integer("Port")?);
         address.finish()?;
         addresses.insert(key, read);
     }
-    Ok(addresses)
+    Ok(addresses.into_iter().collect())
 }

@@ -101,7 +101,7 @@ fn spellings_and_nulls_that_consul_takes() {
     );
     assert_eq!(
         read.instance.tagged_addresses["lan"],
-        ("10.0.0.1".to_owned(), 1)
+        ("10.0.0.1".into(), 1)
     );
     assert_eq!(read.check.interval, 10_000_000_000);
     assert_eq!(read.check.deregister_after, 60_000_000_000);
