@@ -10,5 +10,7 @@ pub mod check;
 pub mod definition;
 pub mod dns;
 pub mod durable;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod register;
 pub mod registry;

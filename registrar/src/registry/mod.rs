@@ -16,6 +16,8 @@ mod duration;
 mod event;
 mod filter;
 mod filtered;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gzip;
 mod health;
 mod kv;

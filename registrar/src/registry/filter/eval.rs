@@ -10,6 +10,8 @@ use crate::registry::request::truth;
 
 /// Most bytes a compiled regular expression may take.
 const REGEX_BYTES: usize = 1024 * 1024;
+/// Most regular expressions in one filter: more than anybody writes, and together they stay within some megabytes.
+const REGEX_MOST: usize = 32;
 
 /// A tree whose selectors exist and whose values have the right types.
 #[derive(Debug)]
@@ -39,13 +41,34 @@ enum Operand {
 
 /// Checks every comparison of a tree.
 pub(super) fn check(tree: Tree, rows: &'static Kind) -> Result<Checked, String> {
+    if regexes(&tree) > REGEX_MOST {
+        return Err(format!("more than {REGEX_MOST} regular expressions"));
+    }
+    check_part(tree, rows)
+}
+
+fn regexes(tree: &Tree) -> usize {
+    match tree {
+        Tree::Or(parts) | Tree::And(parts) => parts.iter().map(regexes).sum(),
+        Tree::Not(a) => regexes(a),
+        Tree::Match(found) => usize::from(matches!(
+            found.operator,
+            Operator::Matches | Operator::NotMatches
+        )),
+    }
+}
+
+fn check_part(tree: Tree, rows: &'static Kind) -> Result<Checked, String> {
     let all = |parts: Vec<Tree>| -> Result<Vec<Checked>, String> {
-        parts.into_iter().map(|part| check(part, rows)).collect()
+        parts
+            .into_iter()
+            .map(|part| check_part(part, rows))
+            .collect()
     };
     Ok(match tree {
         Tree::Or(parts) => Checked::Or(all(parts)?),
         Tree::And(parts) => Checked::And(all(parts)?),
-        Tree::Not(a) => Checked::Not(check(*a, rows)?.into()),
+        Tree::Not(a) => Checked::Not(check_part(*a, rows)?.into()),
         Tree::Match(found) => Checked::Match(check_match(found, rows)?),
     })
 }

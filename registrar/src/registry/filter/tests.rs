@@ -188,3 +188,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn regular_expressions_are_bounded_one_by_one_and_together() {
+    let one = "Node.Node matches `a`";
+    let many = |count: usize| vec![one; count].join(" and ");
+    assert!(Expression::new(&many(32), &HEALTH).is_ok());
+    let refused = Expression::new(&many(33), &HEALTH).expect_err("too many");
+    assert!(
+        refused
+            .to_string()
+            .ends_with("more than 32 regular expressions"),
+        "{refused}"
+    );
+    let large = r"Node.Node matches `(\w{90}){90}`";
+    assert!(Expression::new(large, &HEALTH).is_err());
+}

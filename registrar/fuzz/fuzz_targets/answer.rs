@@ -1,0 +1,4 @@
+//! See `registrar::fuzzing::answer`: what holds for every input.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| registrar::fuzzing::answer(bytes));

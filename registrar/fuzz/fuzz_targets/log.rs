@@ -1,0 +1,4 @@
+//! See `registrar::fuzzing::log`: what holds for every input.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| registrar::fuzzing::log(bytes));
