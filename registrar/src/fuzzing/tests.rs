@@ -81,7 +81,7 @@ const BODIES: &[&[u8]] = &[
     br#"{"Node":"far","ServiceID":"web","CheckID":"","Datacenter":"dc1"}"#,
     br#"[{"KV":{"Verb":"set","Key":"a","Value":"YQ==","Flags":1}},{"Node":{"Verb":"set","Node":{"Node":"x","Address":"y"}}},
         {"Service":{"Verb":"delete","Node":"far","Service":{"ID":"web"}}},
-        {"Check":{"Verb":"cas","Node":"far","Check":{"Node":"far","CheckID":"c","Status":"critical","ModifyIndex":2}}}]"#,
+        {"Check":{"Verb":"cas","Check":{"Node":"far","CheckID":"c","Status":"critical","ModifyIndex":2}}}]"#,
     br#"{"Name":"q","Service":{"Service":"web","Failover":{"NearestN":1},"OnlyPassing":true,"Near":"_agent","Tags":["!a"],
        "NodeMeta":{"a":"b"}},"DNS":{"TTL":"10s"},"Template":{"Type":"name_prefix_match","Regexp":"^a(.*)$"}}"#,
     br#"{"Name":"s","TTL":"10s","LockDelay":"15s","Behavior":"delete","NodeChecks":["serfHealth"],
@@ -236,6 +236,8 @@ fn records() -> Vec<Vec<u8>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
     #[test]
     fn bodies(bytes in input(BODIES, JSON)) {
         body(&bytes);
