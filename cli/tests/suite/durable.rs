@@ -34,13 +34,14 @@ fn put(http: &mut Http, path: &str, body: &str) -> std::io::Result<(u16, String)
     http.ask(&format!("PUT {path}"), &field)
 }
 
-/// What was acknowledged, and for instances also what was tried last.
+/// What was acknowledged, and for instances also what was tried since.
 #[derive(Debug, Default)]
 struct Promised {
     keys: BTreeSet<String>,
     sessions: BTreeSet<String>,
-    /// By id, the port acknowledged and the port tried last.
-    instances: BTreeMap<String, (Option<usize>, usize)>,
+    /// By id, the port acknowledged last and the ports tried since: any of them may have been written, in this round or
+    /// in one before it.
+    instances: BTreeMap<String, (Option<usize>, Vec<usize>)>,
 }
 
 /// Writes until the registry is gone.
@@ -64,7 +65,8 @@ fn write(
             .instances
             .entry(id.clone())
             .or_default()
-            .1 = port;
+            .1
+            .push(port);
         let body = format!(r#"{{"ID":"{id}","Name":"web","Port":{port},"Check":{{"TTL":"1h"}}}}"#);
         let Ok((200, _)) = put(&mut http, "/v1/agent/service/register", &body) else {
             return;
@@ -73,9 +75,7 @@ fn write(
             .lock()
             .expect("no panic")
             .instances
-            .entry(id)
-            .or_default()
-            .0 = Some(port);
+            .insert(id, (Some(port), Vec::new()));
         let Ok((200, _)) = put(&mut http, &format!("/v1/kv/{key}"), "value") else {
             return;
         };
@@ -127,9 +127,9 @@ fn missing(address: std::net::SocketAddr, promised: &Promised) -> Vec<String> {
             let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
             digits.parse::<usize>().ok()
         });
-        if port != Some(*kept) && port != Some(*tried) {
+        if port != Some(*kept) && !port.is_some_and(|port| tried.contains(&port)) {
             wrong.push(format!(
-                "{id}: port {port:?}, acknowledged {kept}, tried {tried}"
+                "{id}: port {port:?}, acknowledged {kept}, tried since {tried:?}"
             ));
         }
         if !checks.contains(&format!("service:{id}")) {
