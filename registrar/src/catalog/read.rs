@@ -186,19 +186,25 @@ impl Catalog {
         self.nodes.values().map(|row| row.node.clone()).collect()
     }
 
-    /// The first node, by name, with this address. Looks at every node.
-    pub fn node_at(&self, address: IpAddr) -> Option<&Shared<Node>> {
+    /// The first node, by name, with this address, of those `seen`. Looks at every node.
+    pub fn node_at(&self, address: IpAddr, seen: impl Fn(&Node) -> bool) -> Option<&Shared<Node>> {
         let text = address.to_string();
         let mut nodes = self.nodes.values().map(|row| &row.node);
-        nodes.find(|node| is_at(&node.address, address, &text))
+        nodes.find(|node| is_at(&node.address, address, &text) && seen(node))
     }
 
-    /// The first instance, by node and id, with this address of its own. Looks at every instance.
-    pub fn instance_at(&self, address: IpAddr) -> Option<&Shared<Instance>> {
+    /// The first instance, by node and id, with this address of its own, of those `seen`. Looks at every instance:
+    /// reverse questions are rare, and there is no index by address.
+    pub fn instance_at(
+        &self,
+        address: IpAddr,
+        seen: impl Fn(&Node, &Instance) -> bool,
+    ) -> Option<&Shared<Instance>> {
         let text = address.to_string();
-        let rows = self.nodes.values().flat_map(|row| row.instances.values());
-        let mut instances = rows.map(|row| &row.instance);
-        instances.find(|instance| is_at(&instance.address, address, &text))
+        self.nodes.values().find_map(|row| {
+            let mut instances = row.instances.values().map(|row| &row.instance);
+            instances.find(|own| is_at(&own.address, address, &text) && seen(&row.node, own))
+        })
     }
 
     /// The local node.

@@ -46,12 +46,11 @@ impl View for Catalog {
     }
 
     fn node_at(&self, address: IpAddr) -> Option<Key> {
-        Catalog::node_at(self, address).map(|node| node.name.clone())
+        Catalog::node_at(self, address, |_| true).map(|node| node.name.clone())
     }
 
-    /// Looks at every instance: reverse questions are rare, and the catalog has no index by address.
     fn service_at(&self, address: IpAddr) -> Option<Key> {
-        self.instance_at(address)
+        self.instance_at(address, |_, _| true)
             .map(|instance| instance.name.clone())
     }
 }

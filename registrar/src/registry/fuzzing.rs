@@ -130,7 +130,7 @@ pub fn query(bytes: &[u8]) {
         assert!(blocking.wait <= super::request::MAX_WAIT && blocking.index > 0);
     }
     let _ = (call.consistency(), call.switch("passing"));
-    let _ = (call.own_place("dc1"), call.node_meta(), call.content_key());
+    let _ = (call.own_place("dc1"), call.node_meta(), call.content_key(1));
 }
 
 /// Whether some endpoint takes this body.

@@ -36,10 +36,10 @@ impl View for Zone<'_> {
     }
 
     fn node_at(&self, address: IpAddr) -> Option<Key> {
-        View::node_at(self.catalog, address)
+        self.catalog.node_at(address)
     }
 
     fn service_at(&self, address: IpAddr) -> Option<Key> {
-        View::service_at(self.catalog, address)
+        self.catalog.service_at(address)
     }
 }

@@ -200,21 +200,18 @@ impl<'a> Sight<'a> {
     }
 
     pub(in super::super) fn node_at(&self, address: IpAddr) -> Option<Key> {
-        let at = |node: &Shared<Node>| node.address.parse() == Ok(address);
-        self.nodes()
-            .into_iter()
-            .find(at)
-            .map(|node| node.name.clone())
+        let seen = |node: &Node| self.rights.read(Kind::Node, &node.name);
+        let found = self.catalog.node_at(address, seen);
+        found.map(|node| node.name.clone())
     }
 
-    /// Looks at every instance: reverse questions are rare, and the catalog has no index by address.
     pub(in super::super) fn service_at(&self, address: IpAddr) -> Option<Key> {
-        self.nodes().iter().find_map(|node| {
-            let (_, instances) = self.node(&node.name)?;
-            let mut instances = instances.into_iter();
-            let instance = instances.find(|instance| instance.address.parse() == Ok(address))?;
-            Some(instance.name.clone())
-        })
+        let seen = |node: &Node, instance: &Instance| {
+            self.rights.read(Kind::Node, &node.name)
+                && self.rights.read(Kind::Service, &instance.name)
+        };
+        let found = self.catalog.instance_at(address, seen);
+        found.map(|instance| instance.name.clone())
     }
 
     /// An instance of the agent's own, as [`Sight::agent_services`] has them, or whether it is only hidden.
