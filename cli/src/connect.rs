@@ -29,14 +29,23 @@ pub(crate) fn client_with(
     global: &Global,
     file: impl FnOnce(Config) -> Config,
 ) -> Result<Client, Failure> {
-    let mut config = file(Config::from_env());
+    Ok(Client::new(over(global, file(Config::from_env())))?)
+}
+
+/// How to reach the registry that the command line, else the environment, names.
+pub(crate) fn config(global: &Global) -> Config {
+    over(global, Config::from_env())
+}
+
+/// What the command line says, over anything else.
+fn over(global: &Global, mut config: Config) -> Config {
     if let Some(address) = &global.consul {
         config = config.with_address(address);
     }
     if let Some(token) = &global.token {
         config = config.with_token(token.expose());
     }
-    Ok(Client::new(config)?)
+    config
 }
 
 /// A client of the registry in this process, with the token that only this process has. Where that speaks TLS, the

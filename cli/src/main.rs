@@ -83,7 +83,7 @@ async fn carry_out(
     match command {
         Command::Up(args) => up::run(args, &global).await,
         Command::Scale(args) => scale::run(args).await,
-        Command::Registry(args) => registry::run(args).await,
+        Command::Registry(args) => registry::run(args, &global).await,
         Command::Agent(args) => agent::run(args, &global).await,
         Command::Run(args) => run::run(args, &global).await,
         Command::Lb(args) => lb::run(args, &global, inherited).await,

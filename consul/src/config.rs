@@ -90,6 +90,16 @@ impl Config {
         }
     }
 
+    /// No token at all, for requests that bring their own.
+    #[must_use]
+    pub fn without_token(self) -> Self {
+        Self {
+            token: None,
+            token_file: None,
+            ..self
+        }
+    }
+
     /// A file that holds the ACL token; it is read when a client is made.
     #[must_use]
     pub fn with_token_file(self, path: impl Into<PathBuf>) -> Self {

@@ -12,7 +12,7 @@ mod query;
 pub mod types;
 pub mod watch;
 
-pub use client::Client;
+pub use client::{Client, RawAnswer, RawRequest};
 pub use config::Config;
 pub use error::Error;
 pub use query::{Answer, Query};

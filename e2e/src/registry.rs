@@ -198,7 +198,11 @@ impl Registry {
         );
     }
 
-    fn put(&self, path: &str, arguments: &[&str]) {
+    /// `curl -X PUT` with more arguments.
+    ///
+    /// # Panics
+    /// If the registry refuses it.
+    pub fn put(&self, path: &str, arguments: &[&str]) {
         let mut command = Command::new(Part::Curl.path());
         command
             .args([

@@ -12,5 +12,6 @@ pub mod dns;
 pub mod durable;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod join;
 pub mod register;
 pub mod registry;

@@ -2,15 +2,16 @@
 //!
 //! It joins arguments with the registrar's registry and says where that listens.
 
+mod join;
 mod switches;
 
 use std::net::SocketAddr;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use registrar::registry::{Registry, RegistryConfig};
 
 pub(crate) use self::switches::Switches;
-use crate::{connect, failure::Failure, output};
+use crate::{args::Global, connect, failure::Failure, output};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -19,6 +20,8 @@ Examples:
   CONSUL_HTTP_ADDR=127.0.0.1:8501 turno services
   turno registry --dns-listen 127.0.0.1:8600   then: dig @127.0.0.1 -p 8600 web.service.consul SRV
   turno registry --data-dir /var/lib/turno
+  turno registry join http://consul:8500       moves a running registry to a real Consul
+  turno registry --join http://consul:8500     the same at its start; and only passes on once it has moved
   turno registry --listen 0.0.0.0:8500 --acl-token-file /etc/turno/token
   CONSUL_HTTP_TOKEN=$(cat /etc/turno/token) turno register web.hcl
 
@@ -31,7 +34,7 @@ Without a token everybody who reaches it may change everything, so it then liste
 
 /// The embedded registry: Consul's HTTP API for one machine
 #[derive(Debug, Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
 pub(crate) struct RegistryArgs {
     /// Where to listen; beyond loopback only with a token (or --open-to-network)
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8500")]
@@ -44,13 +47,29 @@ pub(crate) struct RegistryArgs {
     datacenter: String,
     #[command(flatten)]
     switches: Switches,
+    /// Move to this Consul: copy everything there, and then pass every request on. --token is for the copying
+    #[arg(long, value_name = "URL")]
+    join: Option<String>,
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+/// What can be asked of a registry that runs already.
+#[derive(Debug, Subcommand)]
+enum Action {
+    Join(join::JoinArgs),
 }
 
 /// Serves until a signal stops it.
-pub(crate) async fn run(args: RegistryArgs) -> Result<(), Failure> {
+pub(crate) async fn run(args: RegistryArgs, global: &Global) -> Result<(), Failure> {
+    if let Some(Action::Join(args)) = args.action {
+        return join::run(args, global).await;
+    }
     let shutdown = daemon::shutdown::on_signal();
     let mut config = RegistryConfig {
         datacenter: args.datacenter,
+        join: args.join.clone(),
+        upstream: connect::config(global),
         ..args.switches.config(args.listen)?
     };
     if let Some(node) = args.node {
@@ -59,11 +78,20 @@ pub(crate) async fn run(args: RegistryArgs) -> Result<(), Failure> {
     let registry = Registry::bind(config).await?;
     announce(&registry)?;
     output::line(&match &args.switches.data_dir {
+        _ if registry.forwards_to().is_some() => {
+            let target = registry.forwards_to().unwrap_or_default();
+            format!("everything is passed on to {target}")
+        }
         Some(folder) => format!("every write is kept in {}", folder.display()),
         None => {
             "in memory only: when it ends, everything is forgotten (--data-dir keeps it)".into()
         }
     })?;
+    if let (Some(target), None) = (&args.join, registry.forwards_to()) {
+        output::line(&format!(
+            "moving to {target}; until then it answers by itself"
+        ))?;
+    }
     output::line(&format!(
         "try:  curl {}/v1/catalog/services",
         connect::url(&registry)

@@ -8,6 +8,7 @@ mod catalog;
 mod connect;
 mod external;
 mod kv;
+mod raw;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use crate::address::Address;
 use crate::error::{Error, innermost, one_line};
 use crate::query::{Answer, Query};
 use crate::{Config, config};
+
+pub use self::raw::{RawAnswer, RawRequest};
 
 /// An answer at most this large is read. A thousand instances are 2.6 MB from the real Consul.
 const BODY_LIMIT: usize = 64 << 20;

@@ -34,6 +34,7 @@ mod haproxy;
 mod haproxy_load;
 mod input;
 mod membership;
+mod moved;
 mod outage;
 mod registered;
 mod rendered;

@@ -11,6 +11,7 @@ mod clock;
 mod command;
 mod definition;
 mod external;
+mod inventory;
 mod kv;
 mod maintenance;
 mod model;
@@ -38,6 +39,7 @@ pub use agent::ServiceDefinition;
 pub use command::{Command, Done, HowToSet};
 pub use definition::{CheckDefinition, CheckIdRule, MIN_INTERVAL, OUTPUT_LIMIT};
 pub use external::{ExternalCheck, ExternalService, Removal, Write};
+pub use inventory::{ForeignNode, How, Inventory, OwnCheck, OwnService};
 pub use kv::{Entry, Set};
 pub use maintenance::{NODE_MAINTENANCE, SERVICE_MAINTENANCE_PREFIX};
 pub use model::{

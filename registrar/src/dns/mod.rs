@@ -11,6 +11,7 @@
 mod apex;
 mod build;
 mod name;
+mod relay;
 mod reply;
 mod server;
 mod text;

@@ -29,7 +29,7 @@ pub const IDLE: Duration = Duration::from_secs(8);
 /// How often a free port is tried that both protocols have free, before giving up.
 const PORT_TRIES: usize = 16;
 /// Pauses after an error of a socket, so that a lasting one does not take the processor.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// Why DNS cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -52,8 +52,8 @@ pub enum DnsError {
 /// Sockets that are bound and wait to be served.
 #[derive(Debug)]
 pub struct Server {
-    udp: UdpSocket,
-    tcp: TcpListener,
+    pub(super) udp: UdpSocket,
+    pub(super) tcp: TcpListener,
     address: SocketAddr,
 }
 
@@ -90,7 +90,7 @@ impl Server {
     }
 
     /// Serves until `shutdown`. `respond` turns a packet into its answer and must not wait; `None` means silence.
-    pub async fn run<F>(self, respond: F, shutdown: CancellationToken)
+    pub async fn run<F>(&self, respond: F, shutdown: CancellationToken)
     where
         F: Fn(&[u8], Transport) -> Option<Vec<u8>> + Send + Sync + 'static,
     {

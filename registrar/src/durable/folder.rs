@@ -175,7 +175,7 @@ impl Folder {
 }
 
 /// Files that only their owner reads: checks may hold passwords.
-fn private() -> OpenOptions {
+pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.mode(0o600);
     options

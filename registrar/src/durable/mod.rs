@@ -13,6 +13,7 @@ mod folder;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod moved;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -27,6 +28,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
 use self::folder::Folder;
+pub(crate) use self::moved::Moved;
 use crate::catalog::{Catalog, Command, LocalNode};
 
 /// Most bytes of changes in memory that the disk has not taken. Beyond that they are dropped, and what is written when

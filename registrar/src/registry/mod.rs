@@ -20,6 +20,7 @@ mod filtered;
 pub(crate) mod fuzzing;
 mod gzip;
 mod health;
+mod joining;
 mod kv;
 mod mux;
 mod prepared;
@@ -35,7 +36,7 @@ mod waiters;
 mod zone;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use daemon::http::TlsFiles;
@@ -47,11 +48,12 @@ use tokio_util::sync::CancellationToken;
 
 use self::access::Access;
 pub use self::access::{AccessConfig, AccessError, BadSecret, Otherwise, Secret};
+use self::joining::Joining;
 use self::state::State;
 use crate::catalog::LocalNode;
 use crate::check::Scripts;
 use crate::dns::{self, DnsError};
-use crate::durable::{DurableError, Journal, Opened};
+use crate::durable::{DurableError, Journal, Moved, Opened};
 
 /// Most bytes of a request's body. Consul takes registrations of more than half a megabyte; nothing needs this much.
 const BODY_LIMIT: usize = 4 * 1024 * 1024;
@@ -76,6 +78,10 @@ pub struct RegistryConfig {
     pub scripts: Scripts,
     /// The folder to keep everything in; the default is none: everything is in memory, and gone with the process.
     pub data_dir: Option<PathBuf>,
+    /// A Consul to move to and pass everything on to from then on: its address. The default is none.
+    pub join: Option<String>,
+    /// How to reach a registry to move to, and the token for copying there; its address does not count.
+    pub upstream: consul::Config,
     /// Where to answer DNS, over UDP and TCP; port 0 for any free one. The default is nowhere; Consul's port is 8600.
     pub dns_listen: Option<SocketAddr>,
     /// Who may do what; the default is that everybody may do everything.
@@ -100,6 +106,8 @@ impl Default for RegistryConfig {
             },
             scripts: Scripts::Off,
             data_dir: None,
+            join: None,
+            upstream: consul::Config::new(""),
             dns_listen: None,
             access: AccessConfig::default(),
             tls: None,
@@ -123,6 +131,22 @@ pub enum RegistryError {
     /// The folder cannot be used.
     #[error(transparent)]
     Durable(#[from] DurableError),
+    /// The registry to move to cannot be used.
+    #[error(transparent)]
+    Join(#[from] consul::Error),
+    /// It has moved, and to another place.
+    #[error(
+        "{folder} belongs to a registry that has moved to {moved}; it cannot move to {asked} from here. Say that address, \
+         or name another folder"
+    )]
+    MovedElsewhere {
+        /// The folder.
+        folder: PathBuf,
+        /// Where it went.
+        moved: String,
+        /// Where it should go now.
+        asked: String,
+    },
     /// The system does not give what the registry needs.
     #[error("cannot start a part of the registry: {0}")]
     System(#[source] std::io::Error),
@@ -151,6 +175,7 @@ pub struct Registry {
     dns: Option<dns::Server>,
     limits: Limits,
     state: Arc<State>,
+    join: Option<String>,
 }
 
 impl std::fmt::Debug for Registry {
@@ -200,7 +225,9 @@ impl Registry {
             address: node_address(address.ip()),
             datacenter: config.datacenter,
         };
-        let opened = open(config.data_dir, &local).await?;
+        let note = moved(config.data_dir.as_deref(), config.join.as_deref())?;
+        let folder = config.data_dir.clone().filter(|_| note.is_none());
+        let opened = open(folder, &local, note.is_some()).await?;
         if let Some(opened) = &opened
             && config.node_id.is_none()
         {
@@ -211,8 +238,14 @@ impl Registry {
             address,
             dns,
             limits: config.limits,
-            state: State::new(local, config.scripts, access, tls, opened)
-                .map_err(RegistryError::System)?,
+            state: {
+                let joining = Joining::new(config.upstream, config.data_dir);
+                let state = State::new(local, config.scripts, access, tls, opened, joining);
+                let state = state.map_err(RegistryError::System)?;
+                joining::resume(&state, note.as_ref(), config.join.as_deref())?;
+                state
+            },
+            join: config.join.filter(|_| note.is_none()),
         })
     }
 
@@ -237,6 +270,12 @@ impl Registry {
         self.state.access.own()
     }
 
+    /// The address of the registry that everything is passed on to, if this one has moved or has nothing to move.
+    pub fn forwards_to(&self) -> Option<&str> {
+        let upstream = self.state.joining.upstream();
+        upstream.map(|upstream| upstream.address.as_str())
+    }
+
     /// Serves until `shutdown`; waiting queries are then answered at once with what there is.
     pub async fn run(self, shutdown: CancellationToken) {
         let Registry {
@@ -245,8 +284,14 @@ impl Registry {
             dns,
             limits,
             state,
+            join,
         } = self;
         tracing::info!(%address, node = state.local.name, "the registry listens");
+        if let Some(address) = join
+            && let Err(failure) = joining::begin(&state, address, None)
+        {
+            tracing::error!(reason = failure.text, "cannot move");
+        }
         let handler = {
             let (state, body_limit) = (Arc::clone(&state), limits.body_bytes);
             move |request, _client| serve::respond(Arc::clone(&state), request, body_limit)
@@ -304,24 +349,59 @@ async fn names(server: Option<dns::Server>, state: Arc<State>, shutdown: Cancell
     let Some(server) = server else {
         return;
     };
+    let until = shutdown.child_token();
+    let moved = async {
+        let upstream = state.joining.moved().await;
+        until.cancel();
+        upstream
+    };
+    let own = Arc::clone(&state);
     let answer = move |packet: &[u8], transport| {
-        let rights = state.anonymous();
+        let rights = own.anonymous();
         let zone = zone::Zone {
-            catalog: &state.see(&rights),
-            access: &state.access,
-            local: &state.local.name,
+            catalog: &own.see(&rights),
+            access: &own.access,
+            local: &own.local.name,
         };
         dns::respond(packet, &zone, transport, &mut dns::Moment::now())
     };
-    server.run(answer, shutdown).await;
+    let serving = server.run(answer, until.clone());
+    tokio::select! {
+        biased;
+        () = serving => {}
+        _ = moved => {}
+    }
+    if let Some(upstream) = state.joining.upstream() {
+        joining::relay(server, upstream, shutdown).await;
+    }
+}
+
+/// Whether the registry of this folder has moved, and where to.
+fn moved(folder: Option<&Path>, join: Option<&str>) -> Result<Option<Moved>, RegistryError> {
+    let Some(folder) = folder else {
+        return Ok(None);
+    };
+    let note = Moved::read(folder)?;
+    match (&note, join) {
+        (Some(note), Some(asked)) if note.address != asked => Err(RegistryError::MovedElsewhere {
+            folder: folder.to_owned(),
+            moved: note.address.clone(),
+            asked: asked.to_owned(),
+        }),
+        _ => Ok(note),
+    }
 }
 
 /// Reads the folder, if there is one, and says what there is to say about it.
 async fn open(
     data_dir: Option<PathBuf>,
     local: &LocalNode,
+    has_moved: bool,
 ) -> Result<Option<Opened>, RegistryError> {
     let Some(path) = data_dir else {
+        if has_moved {
+            return Ok(None);
+        }
         tracing::info!("the registry is in memory only: when it ends, everything is forgotten");
         return Ok(None);
     };

@@ -7,15 +7,17 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use daemon::http::{BodyError, Reply, read_body};
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
 use hyper::body::Incoming;
 
 use super::answer::{self, Answer, Failure};
 use super::request::{BadEscape, Call};
 use super::state::State;
 use super::{
-    acl, agent, agent_health, catalog, event, gzip, health, kv, mux, prepared, session, txn,
+    acl, agent, agent_health, catalog, event, gzip, health, joining, kv, mux, prepared, session,
+    txn,
 };
 use crate::catalog::Status;
 
@@ -75,6 +77,7 @@ pub(super) enum Endpoint {
     Txn,
     CoordinateNodes,
     CoordinateDatacenters,
+    TurnoJoin,
 }
 
 /// From request to reply: path, method, body, endpoint.
@@ -100,6 +103,10 @@ pub(super) async fn respond(
                 .into_reply(gzip);
         }
     };
+    let own = joining::is_own(&call.path);
+    if let Some(upstream) = state.joining.upstream().filter(|_| !own) {
+        return pass_on(&state, upstream, &call, &parts.uri, body, body_limit).await;
+    }
     let route = match mux::find(&call.path) {
         mux::Found::Endpoint(route, rest) => {
             call.rest = rest;
@@ -124,22 +131,68 @@ pub(super) async fn respond(
         return answer::methods(route.methods, Some(&call.method), gzip);
     }
     if call.method != Method::GET {
-        if is_foreign_page(&call.headers) {
-            let refused = Failure::new(
-                StatusCode::FORBIDDEN,
-                "refused: a web page from elsewhere may not write to this registry",
-            );
-            return Answer::from(refused).into_reply(gzip);
-        }
-        match read_body(body, body_limit).await {
+        match read_write(&call.headers, body, body_limit).await {
             Ok(body) => call.body = body,
-            Err(error) => return unreadable(&error).into_reply(gzip),
+            Err(refused) => return refused.into_reply(gzip),
         }
     }
-    dispatch(&state, &call, route.endpoint)
+    let answering = async {
+        let answer = dispatch(&state, &call, route.endpoint).await;
+        answer.unwrap_or_else(Answer::from).into_reply(gzip)
+    };
+    if own {
+        return answering.await;
+    }
+    let body = call.body.clone();
+    if call.method == Method::GET {
+        // A query that waits when the registry moves is asked again there.
+        tokio::select! {
+            biased;
+            upstream = state.joining.moved() => {
+                joining::forward(&state, upstream, &call, &parts.uri, body).await
+            }
+            reply = answering => reply,
+        }
+    } else {
+        let _writing = state.joining.writing().await;
+        match state.joining.upstream() {
+            Some(upstream) => joining::forward(&state, upstream, &call, &parts.uri, body).await,
+            None => answering.await,
+        }
+    }
+}
+
+/// Passes a request on to the registry that this one has moved to.
+async fn pass_on(
+    state: &State,
+    upstream: &joining::Upstream,
+    call: &Call,
+    uri: &Uri,
+    body: Incoming,
+    limit: usize,
+) -> Reply {
+    let body = if matches!(call.method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        Bytes::new()
+    } else {
+        match read_write(&call.headers, body, limit).await {
+            Ok(body) => body,
+            Err(refused) => return refused.into_reply(false),
+        }
+    };
+    joining::forward(state, upstream, call, uri, body).await
+}
+
+/// The body of a request that changes something, unless it may not.
+async fn read_write(headers: &HeaderMap, body: Incoming, limit: usize) -> Result<Bytes, Answer> {
+    if is_foreign_page(headers) {
+        return Err(Answer::from(Failure::new(
+            StatusCode::FORBIDDEN,
+            "refused: a web page from elsewhere may not write to this registry",
+        )));
+    }
+    read_body(body, limit)
         .await
-        .unwrap_or_else(Answer::from)
-        .into_reply(gzip)
+        .map_err(|error| unreadable(&error))
 }
 
 async fn dispatch(state: &Arc<State>, call: &Call, endpoint: Endpoint) -> Result<Answer, Failure> {
@@ -195,6 +248,7 @@ async fn dispatch(state: &Arc<State>, call: &Call, endpoint: Endpoint) -> Result
         Endpoint::EventFire => event::fire(state, call),
         Endpoint::EventList => event::list(state, call).await,
         Endpoint::Txn => txn::endpoint(state, call).await,
+        Endpoint::TurnoJoin => joining::endpoint(state, call),
         Endpoint::CoordinateNodes | Endpoint::CoordinateDatacenters => {
             state.rights(call)?;
             let none: [u8; 0] = [];

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::access::{Access, Rights, Sight, permit};
 use super::answer::Failure;
 use super::event::Events;
+use super::joining::Joining;
 use super::rendered::Rendered;
 use super::request::Call;
 use super::waiters::Waiters;
@@ -35,6 +36,7 @@ pub(super) struct State {
     /// Told when the next deadline may have come nearer.
     nearer: Notify,
     pub(super) stopping: CancellationToken,
+    pub(super) joining: Joining,
     pub(super) local: LocalNode,
     pub(super) scripts: Scripts,
     pub(super) access: Access,
@@ -52,6 +54,7 @@ impl State {
         access: Access,
         tls: Option<Arc<Tls>>,
         opened: Option<Opened>,
+        joining: Joining,
     ) -> std::io::Result<Arc<State>> {
         let going_on = opened.is_some();
         let (journal, catalog, epoch) = match opened {
@@ -69,6 +72,7 @@ impl State {
             started: Instant::now(),
             nearer: Notify::new(),
             stopping: CancellationToken::new(),
+            joining,
             local: local.clone(),
             scripts,
             access,
@@ -199,12 +203,18 @@ impl State {
             let nearer = self.nearer.notified();
             tokio::select! {
                 () = self.stopping.cancelled() => return,
+                () = self.joining.token().cancelled() => return,
                 () = nearer => {}
                 () = sleep_until(next.map(|at| self.started + at.saturating_sub(self.epoch))) => {
                     self.change_unasked(Command::Tick);
                 }
             }
         }
+    }
+
+    /// Ends the checks: another registry runs them.
+    pub(super) fn stop_checks(&self) {
+        self.runner.stop();
     }
 
     /// Ends the checks and the waiting queries.

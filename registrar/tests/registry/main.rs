@@ -9,6 +9,7 @@ mod dns;
 mod durable;
 mod event;
 mod http;
+mod joining;
 mod kv;
 mod prepared;
 mod support;

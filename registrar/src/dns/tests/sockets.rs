@@ -29,7 +29,8 @@ async fn start() -> Running {
     let answer = move |packet: &[u8], transport: Transport| {
         respond(packet, &fixture, transport, &mut Moment::now())
     };
-    let task = tokio::spawn(server.run(answer, shutdown.clone()));
+    let until = shutdown.clone();
+    let task = tokio::spawn(async move { server.run(answer, until).await });
     Running {
         address,
         shutdown,

@@ -169,6 +169,11 @@ impl Access {
         self.own.is(token)
     }
 
+    /// Whether it is a token of this registry's.
+    pub(super) fn knows(&self, token: &str) -> bool {
+        self.is_own(token) || (self.is_on() && self.rights(Some(token)).is_ok())
+    }
+
     /// What the bearer of a token may do, or those without one.
     pub(super) fn rights(&self, token: Option<&str>) -> Result<Arc<Rights>, UnknownToken> {
         let table = Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner));
