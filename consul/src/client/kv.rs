@@ -103,6 +103,19 @@ impl Client {
             .map(drop)
     }
 
+    /// Deletes a key if nothing has changed it since the modify index `index`. Returns whether it was deleted.
+    ///
+    /// # Errors
+    ///
+    /// See [the client's errors](Error).
+    pub async fn kv_delete_if(&self, key: &str, index: u64) -> Result<bool, Error> {
+        let path = kv_path(key)?;
+        let mut parameters = self.in_datacenter();
+        parameters.push(("cas", index.to_string()));
+        let request = self.request(Method::DELETE, &path, &parameters)?;
+        Ok(self.send(request, REQUEST_LIMIT, decode).await?.value)
+    }
+
     /// Makes a session and returns its id.
     ///
     /// # Errors

@@ -45,12 +45,6 @@ fn an_embedded_registry_moves_to_a_real_consul_under_load() {
     let newcomer = Origin::start("newcomer", Duration::ZERO);
     embedded.register(&Registration::new("newcomer", newcomer.address));
     consul.await_passing("web", "newcomer");
-    let (_, took) = wait::until("the newcomer's first request", wait::SOON, || {
-        newcomer.first()
-    });
-    say(&format!(
-        "the newcomer had its first request {took:?} after Consul had it"
-    ));
     balancer.await_rotation(3);
 
     // The target away: the registry says so as an agent would, the balancer goes on with what it knew.
@@ -63,13 +57,7 @@ fn an_embedded_registry_moves_to_a_real_consul_under_load() {
     balancer.await_rotation(3);
     let tally = load.finish();
     assert_eq!(tally.failures, Vec::<String>::new());
-    for instance in ["curled", "wrapped", "newcomer"] {
-        assert!(
-            tally.by_instance.contains_key(instance),
-            "{:?}",
-            tally.counts()
-        );
-    }
+    assert_eq!(tally.by_instance.len(), 3, "{:?}", tally.by_instance);
     say(&format!("{:?} requests, none failed", tally.counts()));
 }
 

@@ -34,7 +34,7 @@ pub struct Inventory {
     /// The keys that are locked.
     pub locked: Vec<Key>,
     /// Keys that end with the session that holds them.
-    pub ephemeral: Vec<Key>,
+    pub ephemeral: Vec<Shared<Entry>>,
 }
 
 /// An instance of the agent's own.
@@ -117,7 +117,7 @@ impl Catalog {
             let holder = entry.session.as_ref();
             let holder = holder.and_then(|id| self.sessions.get(id));
             match holder.map(|live| live.session.behavior) {
-                Some(Behavior::Delete) => ephemeral.push(entry.key.clone()),
+                Some(Behavior::Delete) => ephemeral.push(entry.clone()),
                 Some(Behavior::Release) => {
                     locked.push(entry.key.clone());
                     keys.push(entry.clone());
@@ -329,6 +329,6 @@ mod tests {
         assert_eq!(keys, ["locked", "plain"]);
         assert_eq!(inventory.sessions, 2);
         assert_eq!(inventory.locked, ["locked".into()]);
-        assert_eq!(inventory.ephemeral, ["brief".into()]);
+        assert_eq!(&*inventory.ephemeral[0].key, "brief");
     }
 }

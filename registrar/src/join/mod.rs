@@ -10,7 +10,7 @@ mod wire;
 
 use consul::Client;
 
-pub(crate) use self::copier::{Copier, Ours};
+pub(crate) use self::copier::{Copier, Ours, take_back};
 pub(crate) use self::proof::{Missing, unproven};
 
 /// Of a list of names in a message, at most this many are written out.

@@ -180,7 +180,12 @@ async fn what_the_target_has_already_stays_as_it_is() {
 #[tokio::test]
 async fn sessions_stay_behind_and_are_named() {
     let (here, there) = (start("here", |_| {}).await, start("there", |_| {}).await);
-    for (behavior, key) in [("release", "lock"), ("delete", "brief")] {
+    let keys = [
+        ("release", "lock"),
+        ("delete", "brief"),
+        ("delete", "turno/agent/n1"),
+    ];
+    for (behavior, key) in keys {
         let session = json!({ "Behavior": behavior }).to_string();
         let session = here.put("/v1/session/create", &session).await.json();
         let id = session["ID"].as_str().expect("an id").to_owned();
@@ -188,12 +193,16 @@ async fn sessions_stay_behind_and_are_named() {
     }
     let progress = moved(&here, &there).await;
     let left = progress["Moved"]["Left"].to_string();
-    for word in ["2 sessions", "lock", "brief"] {
+    for word in ["3 sessions", "lock", "brief"] {
         assert!(left.contains(word), "{left}");
     }
     let lock = there.get("/v1/kv/lock").await.json();
     assert_eq!(lock[0].get("Session"), None, "{lock}");
     assert_eq!(there.get("/v1/kv/brief").await.status, 404);
+    // What keeps reapers from a node is there for its owner to take.
+    let guard = there.get("/v1/kv/turno/agent/n1").await.json();
+    assert_eq!(guard[0]["Value"], "eA==");
+    assert_eq!(guard[0].get("Session"), None, "{guard}");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::Goal;
 use crate::catalog::Inventory;
 use crate::durable::Moved as Note;
-use crate::join::{Copier, JoinError, Missing, Ours, unproven};
+use crate::join::{Copier, JoinError, Missing, Ours, take_back, unproven};
 use crate::registry::state::State;
 
 /// Pauses between attempts: soon at first, since a Consul that has just started is not ready; then as one waits for a
@@ -37,7 +37,7 @@ pub(super) async fn run(state: Arc<State>, goal: Goal, client: Client, cancel: C
         loop {
             state.joining.progress().attempts += 1;
             let error = match attempt(&state, &goal, &client, &mut ours).await {
-                Ok(()) => return,
+                Ok(inventory) => return take_back(&client, &inventory).await,
                 Err(error) => error,
             };
             let retry_in = pauses.next_delay();
@@ -61,7 +61,7 @@ async fn attempt(
     goal: &Goal,
     client: &Client,
     ours: &mut Ours,
-) -> Result<(), JoinError> {
+) -> Result<Inventory, JoinError> {
     let inventory = state.read().inventory();
     let mut copier = Copier::begin(client.clone(), &inventory, ours).await?;
     let done = move_with(state, goal, &mut copier).await;
@@ -69,7 +69,11 @@ async fn attempt(
     done
 }
 
-async fn move_with(state: &Arc<State>, goal: &Goal, copier: &mut Copier) -> Result<(), JoinError> {
+async fn move_with(
+    state: &Arc<State>,
+    goal: &Goal,
+    copier: &mut Copier,
+) -> Result<Inventory, JoinError> {
     let begun = Instant::now();
     loop {
         let inventory = state.read().inventory();
@@ -113,7 +117,7 @@ async fn move_with(state: &Arc<State>, goal: &Goal, copier: &mut Copier) -> Resu
     state.joining.progress().moved = Some(moved);
     state.joining.forward_to(way);
     state.stop_checks();
-    Ok(())
+    Ok(inventory)
 }
 
 /// Tells the target what is new, and looks what it shows.

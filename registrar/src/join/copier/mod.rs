@@ -2,25 +2,27 @@
 //! again, what is gone here is taken back, and nothing is touched there that was not put there by this copier.
 //! It does not know when the registry moves, nor what the target makes of the checks.
 
+mod ask;
+mod keys;
+
 use std::collections::{BTreeSet, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use consul::types::{CheckDefinition, KvEntry, KvPut, ServiceRegistration, Status as WireStatus};
-use consul::{Client, Error, RawRequest};
-use http::{HeaderMap, Method};
+use consul::Client;
+use consul::types::{CheckDefinition, ServiceRegistration, Status as WireStatus};
 use serde_json::Value;
 
+pub(super) use self::ask::get;
+use self::ask::{during, send};
+use self::keys::is_lent;
+pub(crate) use self::keys::take_back;
 use super::proof::Seen;
 use super::{JoinError, Moved, Target, some, wire};
-use crate::catalog::{Entry, ForeignNode, How, Inventory, OwnCheck, Prepared, Shared};
+use crate::catalog::{Entry, ForeignNode, How, Inventory, OwnCheck, Shared};
 
-/// The longest one request to the target may take.
-const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 /// TTL checks are reported to the target this often within their time, as somebody who is not late would.
 const BEATS_IN_TTL: u32 = 3;
-/// Of a text that refuses, at most this much is shown.
-const TEXT_SHOWN: usize = 200;
 
 /// Who has told the target what.
 #[derive(Debug)]
@@ -118,7 +120,9 @@ impl Copier {
             return Err(JoinError::NodeMaintenance);
         }
         // Keys before instances: what starts because an instance is there finds its configuration.
-        self.copy_keys(&inventory.keys).await?;
+        let lent = inventory.ephemeral.iter().filter(|entry| is_lent(entry));
+        let keys: Vec<&Shared<Entry>> = inventory.keys.iter().chain(lent).collect();
+        self.copy_keys(&keys).await?;
         self.copy_queries(&inventory.queries).await?;
         for node in &inventory.foreign {
             self.copy_node(node).await?;
@@ -164,10 +168,11 @@ impl Copier {
             locked.len(),
             format!("locks, the keys are unlocked there: {}", names(locked)),
         );
-        let brief = &inventory.ephemeral;
+        let brief = inventory.ephemeral.iter().filter(|entry| !is_lent(entry));
+        let brief: Vec<_> = brief.map(|entry| entry.key.clone()).collect();
         say(
             brief.len(),
-            format!("keys that end with their session: {}", names(brief)),
+            format!("keys that end with their session: {}", names(&brief)),
         );
         let kept: Vec<String> = self.foreign_keys.iter().cloned().collect();
         say(
@@ -177,8 +182,8 @@ impl Copier {
                 some(&kept)
             ),
         );
-        let nameless = |query: &&Shared<Prepared>| query.name.is_empty();
-        let nameless = inventory.queries.iter().filter(nameless).count();
+        let nameless = inventory.queries.iter();
+        let nameless = nameless.filter(|query| query.name.is_empty()).count();
         say(
             nameless,
             format!("{nameless} prepared queries without a name, found by their id only"),
@@ -345,127 +350,6 @@ impl Copier {
         }
         Ok(())
     }
-
-    async fn copy_keys(&mut self, keys: &[Shared<Entry>]) -> Result<(), JoinError> {
-        for entry in keys {
-            let told = self.keys.get(&*entry.key) == Some(&entry.modify_index);
-            if !told && !self.foreign_keys.contains(&*entry.key) {
-                self.copy_key(entry).await?;
-            }
-        }
-        let here: BTreeSet<&str> = keys.iter().map(|entry| &*entry.key).collect();
-        let gone = |key: &&String| !here.contains(key.as_str());
-        let gone: Vec<String> = self.keys.keys().filter(gone).cloned().collect();
-        for key in gone {
-            let done = self.client.kv_delete(&key).await;
-            done.map_err(during(format!("deleting key {key:?}")))?;
-            self.keys.remove(&key);
-            self.ours.keys.remove(&key);
-        }
-        Ok(())
-    }
-
-    /// What is there already is newer than a move, unless this registry put it there.
-    async fn copy_key(&mut self, entry: &Shared<Entry>) -> Result<(), JoinError> {
-        let key = entry.key.to_string();
-        let what = || during(format!("setting key {key:?}"));
-        let content = (entry.value.value.clone(), entry.flags);
-        let mut cas = if self.keys.contains_key(&key) {
-            None
-        } else {
-            Some(0)
-        };
-        loop {
-            let how = KvPut {
-                flags: entry.flags,
-                cas,
-                ..KvPut::default()
-            };
-            let value = content.0.to_vec();
-            if self
-                .client
-                .kv_put(&key, value, &how)
-                .await
-                .map_err(what())?
-            {
-                break;
-            }
-            let there = self.client.kv_get(&key).await.map_err(what())?;
-            let is = |(value, flags): &(Bytes, u64)| {
-                let same = |there: &KvEntry| there.value == value.as_ref() && there.flags == *flags;
-                there.as_ref().is_some_and(same)
-            };
-            if is(&content) {
-                break;
-            }
-            let index = there.as_ref().map(|there| there.modify_index);
-            if cas == Some(0) && self.ours.keys.get(&key).is_some_and(is) {
-                cas = index;
-            } else {
-                self.foreign_keys.insert(key);
-                return Ok(());
-            }
-        }
-        self.ours.keys.insert(key.clone(), content);
-        self.keys.insert(key, entry.modify_index);
-        Ok(())
-    }
-
-    /// Queries are known there by their names; one that is there already stays as it is.
-    async fn copy_queries(&mut self, queries: &[Shared<Prepared>]) -> Result<(), JoinError> {
-        let named = |query: &&Shared<Prepared>| !query.name.is_empty();
-        let what = "making a prepared query";
-        if self.queries.is_empty() && queries.iter().any(|query| named(&query)) {
-            let all = get(&self.client, what, "/v1/query").await?;
-            let name = |query: &Value| query["Name"].as_str().map(str::to_owned);
-            let there: BTreeSet<String> = all
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(name)
-                .collect();
-            for query in queries.iter().filter(|query| there.contains(&query.name)) {
-                self.queries
-                    .insert(query.id.clone(), (query.modify_index, None));
-            }
-        }
-        for query in queries.iter().filter(named) {
-            let known = self.queries.get(&query.id);
-            if known.is_some_and(|(index, id)| *index == query.modify_index || id.is_none()) {
-                continue;
-            }
-            let id = known.and_then(|(_, id)| id.clone());
-            let body = wire::query(query);
-            let id = match id {
-                Some(id) => {
-                    send(&self.client, what, &format!("/v1/query/{id}"), &body).await?;
-                    id
-                }
-                None => {
-                    let made = post(&self.client, what, "/v1/query", &body).await?;
-                    made["ID"].as_str().unwrap_or_default().to_owned()
-                }
-            };
-            self.queries
-                .insert(query.id.clone(), (query.modify_index, Some(id)));
-        }
-        let here: BTreeSet<&str> = queries.iter().map(|query| query.id.as_str()).collect();
-        let gone = |id: &&String| !here.contains(id.as_str());
-        let gone: Vec<String> = self.queries.keys().filter(gone).cloned().collect();
-        for id in gone {
-            if let Some((_, Some(there))) = self.queries.remove(&id) {
-                request(
-                    &self.client,
-                    what,
-                    Method::DELETE,
-                    &format!("/v1/query/{there}"),
-                    None,
-                )
-                .await?;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The instances and checks that writes of the catalog name, as a deregistration names them.
@@ -479,53 +363,4 @@ fn parts(writes: &[Value]) -> Vec<(&'static str, String)> {
         }
     }
     parts
-}
-
-fn during(what: impl Into<String>) -> impl FnOnce(Error) -> JoinError {
-    let what = what.into();
-    move |source| JoinError::Target { what, source }
-}
-
-/// Reads JSON that has no type of its own.
-pub(super) async fn get(client: &Client, what: &str, path: &str) -> Result<Value, JoinError> {
-    request(client, what, Method::GET, path, None).await
-}
-
-async fn send(client: &Client, what: &str, path: &str, body: &Value) -> Result<(), JoinError> {
-    request(client, what, Method::PUT, path, Some(body))
-        .await
-        .map(drop)
-}
-
-async fn post(client: &Client, what: &str, path: &str, body: &Value) -> Result<Value, JoinError> {
-    request(client, what, Method::POST, path, Some(body)).await
-}
-
-/// One request; a body that is no JSON is null.
-async fn request(
-    client: &Client,
-    what: &str,
-    method: Method,
-    path: &str,
-    body: Option<&Value>,
-) -> Result<Value, JoinError> {
-    let raw = RawRequest {
-        method,
-        target: path.to_owned(),
-        headers: HeaderMap::new(),
-        body: body
-            .map(|body| body.to_string().into_bytes())
-            .unwrap_or_default(),
-        limit: REQUEST_LIMIT,
-    };
-    let answer = client.pass_on(raw).await.map_err(during(what))?;
-    if !answer.status.is_success() {
-        let text = String::from_utf8_lossy(&answer.body);
-        return Err(JoinError::Refused {
-            what: what.to_owned(),
-            status: answer.status.as_u16(),
-            text: text.trim().chars().take(TEXT_SHOWN).collect(),
-        });
-    }
-    Ok(serde_json::from_slice(&answer.body).unwrap_or(Value::Null))
 }
