@@ -203,7 +203,10 @@ impl Hello {
 }
 
 /// Waits until a program prints where it listens, after `words`.
-fn listening(process: &mut Process, words: &str) -> SocketAddr {
+///
+/// # Panics
+/// If it ends instead.
+pub fn listening(process: &mut Process, words: &str) -> SocketAddr {
     let (address, _) = wait::until(format!("{words:?}"), wait::SOON, || {
         process.assert_running();
         let output = process.output();

@@ -40,6 +40,8 @@ mod registered;
 mod rendered;
 mod rotation;
 mod secured;
+mod template_data;
+mod template_faults;
 mod up;
 mod wrapped;
 

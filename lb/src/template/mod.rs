@@ -10,6 +10,8 @@ mod config;
 mod dependency;
 mod engine;
 mod error;
+#[cfg(test)]
+pub(crate) mod generated;
 mod helpers;
 mod knowledge;
 mod output;

@@ -33,6 +33,16 @@ impl Reply {
         Self::Keys(entries.into_iter().map(by_key).collect())
     }
 
+    #[cfg(test)]
+    pub(crate) fn of_instances(entries: Vec<ServiceEntry>) -> Self {
+        Self::instances(entries, false)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_keys(entries: impl IntoIterator<Item = KvEntry>) -> Self {
+        Self::keys(entries)
+    }
+
     /// Whether there is nothing in it.
     pub(super) fn is_empty(&self) -> bool {
         match self {

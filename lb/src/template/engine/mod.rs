@@ -192,4 +192,4 @@ impl HelperDef for Inside {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

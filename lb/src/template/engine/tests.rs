@@ -57,7 +57,8 @@ fn registry(question: &Question) -> Reply {
                 .map(|name| (name.to_owned(), vec!["b".to_owned(), "a".to_owned()]))
                 .into(),
         ),
-        Question::Nodes { .. } | Question::Node { .. } => Reply::Node(None),
+        Question::Nodes { .. } => Reply::Nodes(Vec::new()),
+        Question::Node { .. } => Reply::Node(None),
         Question::Datacenters => Reply::Datacenters(vec!["dc2".into(), "dc1".into()]),
         Question::Key { path, .. } if path == "a/b" => {
             Reply::Keys([("a/b".to_owned(), key("a/b", "hi"))].into())
@@ -88,7 +89,7 @@ fn rendered(template: &str) -> Result<Rendering, TemplateError> {
     }
 }
 
-fn text(template: &str) -> String {
+pub(in crate::template) fn text(template: &str) -> String {
     match rendered(template) {
         Ok(Rendering {
             text: Some(text), ..

@@ -213,3 +213,6 @@ impl HelperDef for DeniedHelper {
         Err(RenderErrorReason::Other(error).into())
     }
 }
+
+#[cfg(test)]
+mod tests;

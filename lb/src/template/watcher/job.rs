@@ -30,6 +30,8 @@ pub(super) struct Job {
     pub(super) settled: bool,
     /// The last text, and the time it takes for now.
     text: Option<(String, SystemTime)>,
+    /// Whether the last rendering said something new.
+    pub(super) fresh: bool,
     /// Its text is being written, or its command run.
     pub(super) busy: bool,
     backoff: Backoff,
@@ -58,6 +60,7 @@ impl Job {
             missing: BTreeSet::new(),
             settled: false,
             text: None,
+            fresh: false,
             busy: false,
             backoff: Backoff::new(RETRY.0, RETRY.1),
             retry: None,
@@ -135,6 +138,7 @@ impl Job {
         if let Some(text) = &rendering.text {
             self.complete = rendering.asked.clone();
             let same = self.text.as_ref().is_some_and(|(before, _)| before == text);
+            self.fresh = !same;
             if !same {
                 self.text = Some((text.clone(), now));
             }

@@ -3,6 +3,8 @@
 mod delivery;
 mod job;
 mod print;
+mod report;
+mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,18 +18,14 @@ use tokio_util::sync::CancellationToken;
 use super::board::Board;
 use super::dependency::{News, Question};
 use super::knowledge::{Asked, Knowledge};
-use super::output::Written;
 use super::pages::Pages;
 use super::spec::Source;
 use super::subscriptions::Subscriptions;
 use super::{Permissions, TemplateError, TemplateSpec};
-use crate::config::WatchedFile;
 use crate::until::until;
 use delivery::{Delivered, Piece, STOP_LIMIT, deliver};
 use job::Job;
-
-/// Edited templates waiting to be taken in: one for each file is enough.
-const MAX_EDITS: usize = 64;
+use sources::Sources;
 
 /// What to do.
 #[derive(Clone, Debug, Default)]
@@ -175,7 +173,9 @@ impl Watcher {
             };
             let job = self.jobs.get_mut(&target).expect("it was just rendered");
             if self.options.dry {
-                print::dry(&job.spec.output, &text);
+                if job.fresh {
+                    print::dry(&job.spec.output, &text);
+                }
                 job.succeeded();
                 continue;
             }
@@ -236,86 +236,6 @@ impl Watcher {
             }
             return Ok(rendering.text);
         }
-    }
-
-    /// A template that cannot be rendered: its file stays as it is.
-    fn refused(&mut self, target: &PathBuf, error: TemplateError) -> Result<(), TemplateError> {
-        if self.options.once {
-            return Err(error);
-        }
-        let text = error.to_string();
-        let news = self
-            .jobs
-            .get_mut(target)
-            .is_some_and(|job| job.is_news(&text));
-        if news {
-            tracing::warn!(target_file = %target.display(), "{text}; the file stays as it is");
-            self.board.event("failed", target, text.clone());
-        }
-        self.count_failure(target, error.step(), text);
-        Ok(())
-    }
-
-    /// What was on its way has arrived, or not.
-    fn delivered(&mut self, delivered: Delivered) -> Result<(), TemplateError> {
-        if let Some(command) = &delivered.command {
-            self.running.remove(command);
-        }
-        for (target, outcome) in delivered.outcomes {
-            let Some(job) = self.jobs.get_mut(&target) else {
-                continue; // The configuration has changed meanwhile.
-            };
-            job.busy = false;
-            match outcome {
-                Ok(written) => {
-                    job.succeeded();
-                    self.board.template(&target, |shown| {
-                        shown.error = None;
-                        shown.current = true;
-                    });
-                    if written == Written::Changed {
-                        self.wrote(&target, delivered.command.as_deref());
-                    }
-                }
-                Err(error) if self.options.once => return Err(error),
-                Err(error) => {
-                    let pause = job.failed(Instant::now());
-                    let text = error.to_string();
-                    tracing::warn!(target_file = %target.display(), "{text}; tried again in {:.1}s", pause.as_secs_f32());
-                    self.board.event("failed", &target, text.clone());
-                    let rolled_back = u64::from(matches!(error, TemplateError::Command { .. }));
-                    self.board
-                        .template(&target, |shown| shown.rollbacks_total += rolled_back);
-                    self.count_failure(&target, error.step(), text);
-                }
-            }
-            if delivered.ran {
-                self.board
-                    .template(&target, |shown| shown.commands_total += 1);
-            }
-        }
-        Ok(())
-    }
-
-    fn wrote(&self, target: &PathBuf, command: Option<&str>) {
-        let bytes = std::fs::metadata(target).map_or(0, |meta| meta.len());
-        tracing::info!(target_file = %target.display(), bytes, command, "rendered");
-        self.board.template(target, |shown| {
-            shown.writes_total += 1;
-            shown.written = Some(SystemTime::now());
-            shown.bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        });
-        let then = command.map_or(String::new(), |command| format!(", then {command:?}"));
-        self.board
-            .event("written", target, format!("{bytes} bytes{then}"));
-    }
-
-    fn count_failure(&self, target: &PathBuf, step: &'static str, text: String) {
-        self.board.template(target, |shown| {
-            *shown.failures.entry(step).or_default() += 1;
-            shown.error = Some(text);
-            shown.current = false;
-        });
     }
 
     /// Whether it has to wait for a command that is being run for others.
@@ -443,62 +363,4 @@ fn jobs(options: &Options) -> Result<BTreeMap<PathBuf, Job>, TemplateError> {
         }
     }
     Ok(jobs)
-}
-
-/// The templates' files, watched.
-#[derive(Debug)]
-struct Sources {
-    tasks: JoinSet<()>,
-    sender: mpsc::Sender<(PathBuf, Option<String>)>,
-    edits: mpsc::Receiver<(PathBuf, Option<String>)>,
-}
-
-impl Sources {
-    fn new() -> Self {
-        let (sender, edits) = mpsc::channel(MAX_EDITS);
-        Self {
-            tasks: JoinSet::new(),
-            sender,
-            edits,
-        }
-    }
-
-    /// Watches the sources of `jobs` from now on, and no others.
-    fn watch<'a>(&mut self, jobs: impl Iterator<Item = &'a Job>) {
-        self.tasks = JoinSet::new();
-        let paths: BTreeSet<&PathBuf> = jobs
-            .filter_map(|job| match &job.spec.source {
-                Source::File(path) => Some(path),
-                Source::Contents { .. } => None,
-            })
-            .collect();
-        for path in paths {
-            let mut file = match WatchedFile::watch(path.clone()) {
-                Ok(file) => file,
-                Err(error) => {
-                    tracing::warn!("cannot watch {}: {error}", path.display());
-                    continue;
-                }
-            };
-            let (path, sender) = (path.clone(), self.sender.clone());
-            self.tasks.spawn(async move {
-                loop {
-                    file.changed().await;
-                    let text = file.text().map(str::to_owned);
-                    if sender.send((path.clone(), text)).await.is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    }
-
-    /// The next edit: which file, and its text if it can be read. Cancel-safe.
-    async fn next(&mut self) -> (PathBuf, Option<String>) {
-        match self.edits.recv().await {
-            Some(edit) => edit,
-            // A sender lives in self.
-            None => std::future::pending().await,
-        }
-    }
 }
