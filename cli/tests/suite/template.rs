@@ -82,6 +82,16 @@ fn once_renders_what_is_known_and_ends() {
     assert!(!target.exists());
     assert_eq!(ends(&format!("template --once {files}")).code, Some(0));
     assert_eq!(read(&target), "consul web ");
+    fs::write(&source, "{{#each (services) as |s|}}{{s.Name}}\n{{/each}}").expect("written");
+    fs::write(&target, "consul\nold\n").expect("written");
+    let dry = ends(&format!("template --once --dry {files}"));
+    assert!(
+        dry.stdout
+            .contains("(rendered)\n@@ -1,2 +1,2 @@\n consul\n-old\n+web\n"),
+        "{}",
+        dry.stdout
+    );
+    assert_eq!(read(&target), "consul\nold\n");
     register(&registry, "b", 2);
     fs::write(&source, "another text {{#each (services)}}{{/each}}").expect("written");
     let refused = ends(&format!("template --once --check false {files}"));
@@ -108,5 +118,54 @@ fn what_cannot_work_says_so() {
         missing.stderr.contains("cannot read /nonexistent/t.hbs"),
         "{}",
         missing.stderr
+    );
+}
+
+#[test]
+fn each_way_to_fail_has_its_exit_status() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(
+        path("t.hbs"),
+        "{{file \"/etc/hostname\"}}{{len (service \"web\")}}",
+    )
+    .expect("written");
+    fs::write(path("t.toml"), "[[template]]\ntarget = \"x\"\n").expect("written");
+    let config = ends(&format!("template --config {}", path("t.toml")));
+    assert_eq!(config.code, Some(15), "{}", config.stderr);
+    assert!(
+        config
+            .stderr
+            .contains("t.toml: line 1: template: expected either source or contents"),
+        "{}",
+        config.stderr
+    );
+    let nothing = ends("template --once");
+    assert_eq!(nothing.code, Some(2), "{}", nothing.stderr);
+    let line = format!("-t {}:{}", path("t.hbs"), path("out"));
+    let denied = ends(&format!("template --once --deny file {line}"));
+    assert_eq!(denied.code, Some(14), "{}", denied.stderr);
+    assert!(
+        denied.stderr.contains("file is switched off"),
+        "{}",
+        denied.stderr
+    );
+    let unknown = ends(&format!("template --once --deny flie {line}"));
+    assert_eq!(unknown.code, Some(2), "{}", unknown.stderr);
+    // Nobody listens on port 1: it waits.
+    let mut waiting = Turno::start(&format!(
+        "template --once --consul http://127.0.0.1:1 {line}"
+    ));
+    until("the registry to be missed", || {
+        waiting
+            .stderr()
+            .contains("nothing is rendered before it answers")
+            .then_some(())
+    });
+    assert_eq!(waiting.stop().code(), Some(12), "{}", waiting.stderr());
+    assert!(
+        waiting.stderr().contains("service web"),
+        "{}",
+        waiting.stderr()
     );
 }
