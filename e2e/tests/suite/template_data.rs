@@ -268,6 +268,7 @@ fn a_burst_of_500_registrations_costs_three_reloads_at_most(kind: Kind) {
     }
     let took = started.elapsed();
     watched.await_text("out", &(BURST + 1).to_string());
+    wait::until_true("the reload after it", wait::SOON, || reloads(&watched) > 1);
     let count = reloads(&watched) - 1;
     say(&format!(
         "{BURST} registrations in {took:?} cost {count} reloads"

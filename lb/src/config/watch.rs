@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::{Config, ConfigError};
 
@@ -24,6 +25,8 @@ pub(crate) struct WatchedFile {
     path: PathBuf,
     text: Option<String>,
     touched: mpsc::Receiver<()>,
+    /// When it was touched first and last since it was read.
+    unread: Option<(Instant, Instant)>,
     _watcher: notify::RecommendedWatcher,
 }
 
@@ -58,6 +61,7 @@ impl WatchedFile {
             path,
             text,
             touched,
+            unread: None,
             _watcher: watcher,
         })
     }
@@ -72,25 +76,30 @@ impl WatchedFile {
         self.text = std::fs::read_to_string(&self.path).ok();
     }
 
-    /// Waits until the file's contents differ. Cancel-safe.
+    /// Waits until the file's contents differ. Cancel-safe: a touch is remembered until the file has been read.
     pub(crate) async fn changed(&mut self) {
         loop {
-            if self.touched.recv().await.is_none() {
-                // The watcher lives in self, and with it the sender.
-                std::future::pending::<()>().await;
-            }
-            let settled = async {
-                while tokio::time::timeout(QUIET, self.touched.recv())
-                    .await
-                    .is_ok()
-                {}
+            let Some((first, last)) = self.unread else {
+                if self.touched.recv().await.is_none() {
+                    // The watcher lives in self, and with it the sender.
+                    std::future::pending::<()>().await;
+                }
+                let now = Instant::now();
+                self.unread = Some((now, now));
+                continue;
             };
             // Still changing after that long: read it as it is now.
-            let _ = tokio::time::timeout(LONGEST_WAIT, settled).await;
-            let text = std::fs::read_to_string(&self.path).ok();
-            if text != self.text {
-                self.text = text;
-                return;
+            let settled = (last + QUIET).min(first + LONGEST_WAIT);
+            tokio::select! {
+                Some(()) = self.touched.recv() => self.unread = Some((first, Instant::now())),
+                () = tokio::time::sleep_until(settled) => {
+                    self.unread = None;
+                    let text = std::fs::read_to_string(&self.path).ok();
+                    if text != self.text {
+                        self.text = text;
+                        return;
+                    }
+                }
             }
         }
     }
@@ -164,6 +173,23 @@ mod tests {
 
     fn text(service: &str) -> String {
         format!("[[route]]\npath = \"/\"\nservice = \"{service}\"\n")
+    }
+
+    #[tokio::test]
+    async fn who_stops_to_wait_loses_no_change() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        let mut file = WatchedFile::watch(path.clone()).expect("watched");
+        std::fs::write(&path, "text").expect("written");
+        let impatient = async {
+            // Shorter than the file is waited for to settle.
+            while tokio::time::timeout(QUIET / 5, file.changed())
+                .await
+                .is_err()
+            {}
+        };
+        let noticed = tokio::time::timeout(Duration::from_secs(10), impatient).await;
+        assert!(noticed.is_ok(), "the change is lost");
     }
 
     #[tokio::test]
