@@ -4,7 +4,11 @@
 //! what becomes of the answers is the caller's business; it must not know a registry.
 
 mod link;
+pub mod series;
 mod task;
+
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

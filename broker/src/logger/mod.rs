@@ -5,6 +5,7 @@
 //! its business.
 
 mod file;
+mod line;
 
 use std::{io, path::PathBuf, time::Duration};
 
@@ -13,7 +14,7 @@ use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-pub use self::file::LogFile;
+pub use self::{file::LogFile, line::Format};
 use crate::zsock::{self, Pull};
 
 /// Longest line taken, in bytes; a longer one ends its sender's connection.
@@ -49,6 +50,7 @@ pub enum Error {
 pub async fn run(
     pull: Pull,
     mut file: LogFile,
+    format: Format,
     mut reopen: mpsc::Receiver<()>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
@@ -57,7 +59,7 @@ pub async fn run(
         let flush_at = due.unwrap_or_else(|| Instant::now() + FLUSH);
         tokio::select! {
             message = pull.receive() => {
-                file.add(&line(&message?));
+                file.add(&line::render(line(&message?), format));
                 if file.pending() >= BATCH {
                     write(&mut file);
                     due = None;

@@ -4,6 +4,8 @@
 //! brokers. What a request means is its handler's business; it must not know a registry.
 
 mod attachment;
+pub mod builtin;
+pub mod command;
 
 use std::{collections::BTreeSet, future::Future, pin::Pin, sync::Arc, time::Duration};
 
