@@ -18,6 +18,7 @@ use crate::{
     maint::MaintArgs,
     members::MembersArgs,
     microservice::MicroserviceArgs,
+    mq::MqArgs,
     output,
     register::RegisterArgs,
     registry::RegistryArgs,
@@ -36,6 +37,7 @@ Examples:
   turno run --name web -- python3 -m http.server {port}
   turno lb --listen 127.0.0.1:8000 --route /=web
   turno agent --config-dir /etc/consul.d
+  turno mq broker               a ZeroMQ broker; turno mq worker, client and logger go with it
   turno explain web             who is in rotation, who is not, and why
 
 Environment: CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_CACERT, CONSUL_CLIENT_CERT,
@@ -84,6 +86,7 @@ pub(crate) enum Command {
     Template(TemplateArgs),
     Microservice(MicroserviceArgs),
     Health(HealthArgs),
+    Mq(MqArgs),
     Services(ServicesArgs),
     Explain(ExplainArgs),
     Register(RegisterArgs),

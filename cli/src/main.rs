@@ -18,6 +18,7 @@ mod lb;
 mod maint;
 mod members;
 mod microservice;
+mod mq;
 mod output;
 mod presence;
 mod process;
@@ -91,6 +92,7 @@ async fn carry_out(
         Command::Template(args) => template::run(args, &global).await,
         Command::Microservice(args) => microservice::run(args, &global).await,
         Command::Health(args) => health::run(args).await,
+        Command::Mq(args) => mq::run(args, &global).await,
         Command::Services(args) => services::run(args, &global).await,
         Command::Explain(args) => explain::run(args, &global).await,
         Command::Register(args) => register::run(args, &global).await,

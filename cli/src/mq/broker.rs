@@ -1,0 +1,257 @@
+//! `turno mq broker`: a broker on its sockets, registered while it listens.
+//!
+//! The lines it prints first say where it listens; people and tests read the ports there.
+
+use std::{net::SocketAddr, time::Duration};
+
+use ::broker::{
+    core::Limits,
+    exchange::Manner,
+    server::{Config, Server, Status},
+};
+use clap::Args;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::{BROKER_NAME, MAX_BODY, discover, presence::MqPresence};
+use crate::{
+    args::{Global, duration},
+    failure::Failure,
+    output,
+    presence::ROTATION_LAG,
+};
+
+const AFTER_HELP: &str = "\
+Examples:
+  turno mq broker
+  turno mq broker --bind tcp://127.0.0.1:0 --name jobs      a free port, which it prints
+  turno mq broker --logger log                              trace lines to the logger of this name
+  turno mq broker --no-register                             without a registry
+
+On --bind it speaks ZWP/1, MDP 0.1 and 0.2, and with bare REQ and DEALER clients and REQ workers, told
+apart by their first frames. A request that was accepted is given to another worker at once when the one
+that had it dies. SIGTERM: deregister, refuse what is new with 503, finish the rest, end. See docs/mq.md.";
+
+/// A ZeroMQ broker: clients on one side, workers on the other
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct BrokerArgs {
+    /// Where clients, and workers that say what they are, connect to
+    #[arg(long, value_name = "ADDR", default_value = "tcp://127.0.0.1:9998")]
+    bind: Vec<String>,
+    /// Where workers of the two-port kind connect to
+    #[arg(long, value_name = "ADDR", default_value = "tcp://127.0.0.1:9999")]
+    worker_bind: Vec<String>,
+    /// No port for workers of the two-port kind
+    #[arg(long, conflicts_with = "worker_bind")]
+    no_worker_bind: bool,
+    /// The name it is registered under
+    #[arg(long, value_name = "NAME", default_value = BROKER_NAME)]
+    name: String,
+    /// The address to register, where others reach it [default: where it listens]
+    #[arg(long, value_name = "IP:PORT")]
+    advertise: Option<SocketAddr>,
+    /// Do not register
+    #[arg(long)]
+    no_register: bool,
+    /// The service of clients and workers that name none
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    service: String,
+    /// Where trace lines go: a logger's address, or its name in the registry
+    #[arg(long, value_name = "NAME|ADDR")]
+    logger: Option<String>,
+    /// How long it finishes what it holds when it is stopped
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    drain: Duration,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+struct LimitArgs {
+    /// Largest body, in bytes; a larger one gets 413
+    #[arg(long, value_name = "BYTES", default_value = MAX_BODY)]
+    max_body: usize,
+    /// Requests waiting for one service; the next gets 429
+    #[arg(long, value_name = "N", default_value_t = Limits::default().queue_length)]
+    queue_length: usize,
+    /// Bytes of the requests waiting for one service
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().queue_bytes)]
+    queue_bytes: usize,
+    /// Times a request is given to a worker before its client gets 502
+    #[arg(long, value_name = "N", default_value_t = Limits::default().attempts, value_parser = clap::value_parser!(u8).range(1..))]
+    attempts: u8,
+    /// How long a client waits that does not say it; then it gets 504
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    timeout: Duration,
+    /// How long a client waits whose protocol cannot say it
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    foreign_timeout: Duration,
+    /// How long a request waits for the first worker of a service nobody serves; then its client gets 404
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    grace: Duration,
+    /// How long a worker may keep a request without saying that it works on it
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    lease: Duration,
+    /// How long a worker may keep a request whose protocol cannot say so
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    foreign_lease: Duration,
+    /// Tell MDP clients of errors by a body of `!ERR` and the code; their protocol has none
+    #[arg(long)]
+    mdp_errors: bool,
+}
+
+/// Serves until a signal stops it.
+pub(super) async fn run(args: BrokerArgs, global: &Global) -> Result<(), Failure> {
+    let shutdown = daemon::shutdown::on_signal();
+    let logger = args
+        .logger
+        .as_ref()
+        .map(|logger| first_of(logger, global))
+        .transpose()?;
+    let mut server = Server::start(config(&args, logger)).await?;
+    for address in server.front() {
+        output::line(&format!(
+            "{} listening on {address} for clients and workers",
+            args.name
+        ))?;
+    }
+    for address in server.back() {
+        output::line(&format!(
+            "{} listening on {address} for two-port workers",
+            args.name
+        ))?;
+    }
+    warn_if_open(server.front().iter().chain(server.back()));
+    let mut presence = register(&args, &server, global)?;
+    let failed = tokio::select! {
+        () = shutdown.cancelled() => None,
+        failed = server.failed() => Some(failed),
+        () = announce(&mut presence, &args.name) => None,
+    };
+    if let Some(presence) = presence {
+        presence.leave().await;
+        if failed.is_none() {
+            // Clients and workers that follow the registry move before they are refused.
+            tokio::time::sleep(ROTATION_LAG).await;
+        }
+    }
+    match failed {
+        Some(failed) => Ok(failed?),
+        None => {
+            let status = server.status();
+            server.stop().await?;
+            summary(&status.borrow());
+            Ok(())
+        }
+    }
+}
+
+fn config(args: &BrokerArgs, logger: Option<watch::Receiver<Option<String>>>) -> Config {
+    let limits = &args.limits;
+    Config {
+        front: args.bind.clone(),
+        back: if args.no_worker_bind {
+            Vec::new()
+        } else {
+            args.worker_bind.clone()
+        },
+        limits: Limits {
+            max_body: limits.max_body,
+            queue_length: limits.queue_length,
+            queue_bytes: limits.queue_bytes,
+            attempts: limits.attempts,
+            grace: limits.grace,
+            ..Limits::default()
+        },
+        manner: Manner {
+            name: args.name.clone(),
+            default_service: args.service.clone(),
+            timeout: limits.timeout,
+            foreign_timeout: limits.foreign_timeout,
+            lease: limits.lease,
+            foreign_lease: limits.foreign_lease,
+            mdp_errors: limits.mdp_errors,
+            ..Manner::default()
+        },
+        drain: args.drain,
+        logger,
+    }
+}
+
+fn register(
+    args: &BrokerArgs,
+    server: &Server,
+    global: &Global,
+) -> Result<Option<MqPresence>, Failure> {
+    let (Some(front), false) = (server.front().first(), args.no_register) else {
+        return Ok(None);
+    };
+    let meta = [
+        ("protocol", "zwp/1".to_owned()),
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("front", server.front().join(",")),
+        ("back", server.back().join(",")),
+        ("service", args.service.clone()),
+    ];
+    MqPresence::start(&args.name, front, args.advertise, &meta, global)
+}
+
+/// Says when it is registered, and never ends.
+async fn announce(presence: &mut Option<MqPresence>, name: &str) {
+    if let Some(presence) = presence {
+        presence.registered().await;
+        info!(service = %name, "registered");
+    }
+    std::future::pending().await
+}
+
+/// The first address that a name or address stands for, kept up to date from now on.
+fn first_of(named: &str, global: &Global) -> Result<watch::Receiver<Option<String>>, Failure> {
+    let mut known = discover::follow(&[named.to_owned()], global)?;
+    let (tell, first) = watch::channel(known.borrow_and_update().first().cloned());
+    tokio::spawn(async move {
+        while known.changed().await.is_ok() {
+            let next = known.borrow_and_update().first().cloned();
+            tell.send_if_modified(|current| {
+                let changed = *current != next;
+                *current = next;
+                changed
+            });
+        }
+        // An address does not change; whoever reads it may go on doing so.
+        tell.closed().await;
+    });
+    Ok(first)
+}
+
+/// Whoever reaches the broker may ask and serve: it should not be everybody.
+fn warn_if_open<'a>(addresses: impl Iterator<Item = &'a String>) {
+    for address in addresses {
+        let host = address
+            .strip_prefix("tcp://")
+            .and_then(|it| it.rsplit_once(':'));
+        let open = host.is_some_and(|(host, _)| {
+            let host = host.trim_matches(['[', ']']);
+            host.parse()
+                .is_ok_and(|ip: std::net::IpAddr| !ip.is_loopback())
+        });
+        if open {
+            warn!(%address, "OPEN TO THE NETWORK without authentication: whoever reaches this address may send requests and serve them");
+        }
+    }
+}
+
+fn summary(status: &Status) {
+    let counters = status.counters;
+    info!(
+        accepted = counters.accepted,
+        answered = counters.answered,
+        failed = counters.failed,
+        refused = counters.refused,
+        requeued = counters.requeued,
+        dead_letters = counters.dead_letters,
+        "the broker has ended"
+    );
+}
