@@ -124,7 +124,10 @@ pub(super) async fn run(args: BrokerArgs, global: &Global) -> Result<(), Failure
         ))?;
     }
     warn_if_open(server.front().iter().chain(server.back()));
-    let mut presence = register(&args, &server, global)?;
+    let mut presence = tokio::select! {
+        presence = register(&args, &server, global) => presence?,
+        () = shutdown.cancelled() => None,
+    };
     let failed = tokio::select! {
         () = shutdown.cancelled() => None,
         failed = server.failed() => Some(failed),
@@ -180,7 +183,7 @@ fn config(args: &BrokerArgs, logger: Option<watch::Receiver<Option<String>>>) ->
     }
 }
 
-fn register(
+async fn register(
     args: &BrokerArgs,
     server: &Server,
     global: &Global,
@@ -195,7 +198,7 @@ fn register(
         ("back", server.back().join(",")),
         ("service", args.service.clone()),
     ];
-    MqPresence::start(&args.name, front, args.advertise, &meta, global)
+    MqPresence::start(&args.name, front, args.advertise, &meta, global).await
 }
 
 /// Says when it is registered, and never ends.

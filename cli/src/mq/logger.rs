@@ -70,7 +70,10 @@ pub(super) async fn run(args: LoggerArgs, global: &Global) -> Result<(), Failure
         None
     } else {
         let meta = [("protocol", "zeromq-push".to_owned())];
-        MqPresence::start(&args.name, pull.bound(), None, &meta, global)?
+        tokio::select! {
+            presence = MqPresence::start(&args.name, pull.bound(), None, &meta, global) => presence?,
+            () = shutdown.cancelled() => None,
+        }
     };
     let (hang_up, reopen) = mpsc::channel(1);
     let mut signals = signal(SignalKind::hangup())

@@ -26,6 +26,9 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Without a report for so long the registry takes us for dead: a few reports may be lost.
 const TTL: Duration = Duration::from_secs(10);
 
+/// One that was killed hard should not be remembered for ever. Consul takes nothing shorter.
+const FORGET_AFTER: &str = "1m";
+
 /// Registered, and checked.
 pub(super) struct MqPresence {
     presence: Presence,
@@ -33,9 +36,10 @@ pub(super) struct MqPresence {
 }
 
 impl MqPresence {
-    /// Registers the socket that listens on `bound`, under `name`, as reachable at `advertised` or where it listens.
+    /// Registers the socket that listens on `bound`, under `name`, as reachable at `advertised`, or where it listens;
+    /// if that is all addresses, by the one that leads to the registry, which is waited for.
     /// `None` if it listens where no other machine or process can be told to connect to (`ipc://`).
-    pub(super) fn start(
+    pub(super) async fn start(
         name: &str,
         bound: &str,
         advertised: Option<SocketAddr>,
@@ -46,15 +50,23 @@ impl MqPresence {
             return Ok(None);
         };
         let reachable = connect::reachable(listens);
-        let address = advertised.unwrap_or(reachable);
         let client = connect::client(global)?;
-        let id = format!("{name}-{}", address.port());
+        let address = match advertised {
+            Some(address) => address,
+            None => connect::advertised(listens, &client).await,
+        };
+        let id = if listens.ip().is_unspecified() && !address.ip().is_loopback() {
+            connect::far_id(name, address)
+        } else {
+            format!("{name}-{}", address.port())
+        };
         let check_id = format!("zmtp:{id}");
         let check = CheckDefinition {
             check_id: Some(check_id.clone()),
             name: Some("ZMTP greeting".to_owned()),
             // It listens already, so it need not wait for the first report.
             status: Some(Status::Passing),
+            deregister_critical_service_after: Some(FORGET_AFTER.to_owned()),
             ..CheckDefinition::ttl(TTL)
         };
         let service = ServiceRegistration {
