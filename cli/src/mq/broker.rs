@@ -124,14 +124,13 @@ pub(super) async fn run(args: BrokerArgs, global: &Global) -> Result<(), Failure
         ))?;
     }
     warn_if_open(server.front().iter().chain(server.back()));
-    let mut presence = tokio::select! {
+    let presence = tokio::select! {
         presence = register(&args, &server, global) => presence?,
         () = shutdown.cancelled() => None,
     };
     let failed = tokio::select! {
         () = shutdown.cancelled() => None,
         failed = server.failed() => Some(failed),
-        () = announce(&mut presence, &args.name) => None,
     };
     if let Some(presence) = presence {
         presence.leave().await;
@@ -199,15 +198,6 @@ async fn register(
         ("service", args.service.clone()),
     ];
     MqPresence::start(&args.name, front, args.advertise, &meta, global).await
-}
-
-/// Says when it is registered, and never ends.
-async fn announce(presence: &mut Option<MqPresence>, name: &str) {
-    if let Some(presence) = presence {
-        presence.registered().await;
-        info!(service = %name, "registered");
-    }
-    std::future::pending().await
 }
 
 /// The first address that a name or address stands for, kept up to date from now on.

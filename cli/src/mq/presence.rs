@@ -98,11 +98,6 @@ impl MqPresence {
         Ok(Some(Self { presence, checks }))
     }
 
-    /// Waits until the registry has it. Cancel-safe.
-    pub(super) async fn registered(&mut self) {
-        self.presence.registered().await;
-    }
-
     /// Deregisters.
     pub(super) async fn leave(self) {
         self.checks.stop();

@@ -36,6 +36,7 @@ mod input;
 mod membership;
 mod moved;
 mod outage;
+mod queues;
 mod registered;
 mod rendered;
 mod rotation;

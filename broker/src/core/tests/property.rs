@@ -208,6 +208,12 @@ impl Story {
                     self.on(Input::Cancel { client, id });
                 }
             }
+            step => self.play_worker(step),
+        }
+    }
+
+    fn play_worker(&mut self, step: Step) {
+        match step {
             Step::Ready {
                 worker,
                 offer,
@@ -265,6 +271,7 @@ impl Story {
                 self.on(Input::Gone(Peer(peer)));
             }
             Step::Wait { ms } => self.wait(Duration::from_millis(ms)),
+            Step::Ask { .. } | Step::AskAgain { .. } | Step::Cancel { .. } => {}
         }
     }
 
