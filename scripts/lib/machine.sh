@@ -6,9 +6,14 @@
 #   machine_boot FOLDER              boots a copy of it, sets $machine_pid and $machine_root
 #   machine CMD…                     runs a command in it
 #   machine_stop                     ends it and removes the copy
+#
+# Several machines: set machine_name and machine_network (flags of systemd-nspawn) before booting each, and machine_pid
+# before talking to one.
 
 machine_suite="${TURNO_TEST_SUITE:-bookworm}"
 machine_boot_limit=60 # seconds; booting takes three
+machine_name="turno-test-$$"
+machine_network=(--private-network)
 
 # The mirror that this machine's own apt sources name, so that no host name stands here.
 machine_mirror() {
@@ -43,8 +48,8 @@ machine_boot() {
   machine_copy="$(mktemp -d "${TMPDIR:-/tmp}/turno-machine.XXXXXX")"
   machine_root="$machine_copy/root"
   cp -a --reflink=auto "$1" "$machine_root"
-  systemd-nspawn --quiet -D "$machine_root" --boot --register=no --keep-unit --private-network --console=pipe \
-    --machine "turno-test-$$" </dev/null >"$machine_copy/console" 2>&1 &
+  systemd-nspawn --quiet -D "$machine_root" --boot --register=no --keep-unit "${machine_network[@]}" --console=pipe \
+    --machine "$machine_name" --hostname "$machine_name" </dev/null >"$machine_copy/console" 2>&1 &
   machine_nspawn=$!
   local deadline=$((SECONDS + machine_boot_limit)) state=""
   while ((SECONDS < deadline)); do

@@ -138,6 +138,7 @@ pub(crate) async fn run(args: HaproxyArgs, global: &Global) -> Result<(), Failur
     if let Some(address) = admin_address {
         output::line(&format!("admin listening on http://{address}"))?;
     }
+    daemon::systemd::watchdog(Vec::new(), shutdown.clone());
     output::ready()?;
     tokio::select! {
         () = follow(&args, file, hangup, &haproxy) => {}
