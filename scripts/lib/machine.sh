@@ -48,6 +48,8 @@ machine_boot() {
   machine_copy="$(mktemp -d "${TMPDIR:-/tmp}/turno-machine.XXXXXX")"
   machine_root="$machine_copy/root"
   cp -a --reflink=auto "$1" "$machine_root"
+  # systemd takes it from there, whatever the container was called.
+  echo "$machine_name" >"$machine_root/etc/hostname"
   systemd-nspawn --quiet -D "$machine_root" --boot --register=no --keep-unit "${machine_network[@]}" --console=pipe \
     --machine "$machine_name" --hostname "$machine_name" </dev/null >"$machine_copy/console" 2>&1 &
   machine_nspawn=$!
