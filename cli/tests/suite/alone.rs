@@ -148,7 +148,7 @@ fn the_registry_speaks_consul() {
 
 #[test]
 fn a_registry_beyond_loopback_says_that_it_is_open() {
-    let mut open = Turno::start("registry --listen 0.0.0.0:0");
+    let mut open = Turno::start("registry --listen 0.0.0.0:0 --open-to-network");
     open.address("registry listening on");
     until("the warning", || {
         open.stderr().contains("NO access control").then_some(())
