@@ -191,6 +191,9 @@ pub struct CheckDefinition {
     /// Bad results in a row before it is critical; 0 means at once.
     #[serde(skip_serializing_if = "is_zero")]
     pub failures_before_critical: u32,
+    /// Bad results in a row before it is at least a warning; 0 means never, only critical. Consul has it since 1.14.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub failures_before_warning: u32,
     /// The most output kept, in bytes; 0 means the agent's default. Negative is for the registry to refuse.
     #[serde(skip_serializing_if = "is_no_size")]
     pub output_max_size: i64,
@@ -279,6 +282,7 @@ impl<'de> Deserialize<'de> for CheckDefinition {
             alias_node: fields.take_text("aliasnode")?,
             success_before_passing: fields.take_count("successbeforepassing")?,
             failures_before_critical: fields.take_count("failuresbeforecritical")?,
+            failures_before_warning: fields.take_count("failuresbeforewarning")?,
             output_max_size: fields.take("outputmaxsize")?,
             deregister_critical_service_after: fields
                 .take_duration("deregistercriticalserviceafter")?,

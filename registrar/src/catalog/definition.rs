@@ -58,6 +58,9 @@ pub struct CheckDefinition {
     pub source: Source,
     /// Whether the registry's policy lets this check run its script; see [`CheckDefinition::permit_script`].
     pub script_permitted: bool,
+    /// Newer than the first files of `durable`: absent at their end.
+    #[serde(default)]
+    pub failures_before_warning: i64,
 }
 
 /// How a check that was given no id gets one.
@@ -269,6 +272,7 @@ impl CheckDefinition {
             timeout: positive(self.timeout).unwrap_or_default(),
             success_before_passing: count(self.success_before_passing),
             failures_before_critical: count(self.failures_before_critical),
+            failures_before_warning: count(self.failures_before_warning),
             output_max: self.output_limit(),
         })
     }
@@ -299,4 +303,23 @@ pub(super) fn cut_output(output: &str, limit: usize) -> String {
         &output[..end],
         output.len()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_before_there_was_the_last_field_can_be_read() {
+        let written = CheckDefinition {
+            id: "a".into(),
+            ..CheckDefinition::default()
+        };
+        let mut bytes = rmp_serde::to_vec(&written).expect("it can be written");
+        // An array of more than 15 fields: its length, big-endian, after the marker. A zero is one byte.
+        assert_eq!((bytes[0], bytes.pop()), (0xdc, Some(0)));
+        bytes[2] -= 1;
+        let read: CheckDefinition = rmp_serde::from_slice(&bytes).expect("it can be read");
+        assert_eq!((read.id.as_str(), read.failures_before_warning), ("a", 0));
+    }
 }

@@ -21,6 +21,7 @@ mod read;
 mod resume;
 mod session;
 mod shape;
+mod sizes;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -49,6 +50,7 @@ pub use pairs::Pairs;
 pub use prepared::Prepared;
 pub use read::{Question, Watch};
 pub use session::{Behavior, Session};
+pub use sizes::Sizes;
 pub use topic::{Effects, Topic};
 pub use txn::{Faults, KeyOperation, Operation, Shown};
 

@@ -32,6 +32,9 @@ struct SpecShape {
     success_before_passing: u32,
     failures_before_critical: u32,
     output_max: usize,
+    // Newer than the first files: absent at their end.
+    #[serde(default)]
+    failures_before_warning: u32,
 }
 
 #[derive(Serialize, Deserialize)]

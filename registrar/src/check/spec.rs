@@ -40,6 +40,8 @@ pub struct CheckSpec {
     pub success_before_passing: u32,
     /// Failures in a row before the check counts as critical; 0 and 1 mean at once.
     pub failures_before_critical: u32,
+    /// Failures in a row before the check is at least a warning; 0 means that it only ever becomes critical.
+    pub failures_before_warning: u32,
     /// Bytes of the body kept as output; zero means [`OUTPUT_MAX`], more than that is lowered to it.
     pub output_max: usize,
 }
@@ -214,6 +216,7 @@ mod tests {
             timeout,
             success_before_passing: 0,
             failures_before_critical: 0,
+            failures_before_warning: 0,
             output_max,
         }
     }

@@ -13,6 +13,7 @@ use consul::types::Status;
 #[derive(Debug)]
 pub(super) struct Thresholds {
     before_passing: u32,
+    before_warning: u32,
     before_critical: u32,
     successes: u32,
     failures: u32,
@@ -20,9 +21,11 @@ pub(super) struct Thresholds {
 }
 
 impl Thresholds {
-    pub(super) fn new(before_passing: u32, before_critical: u32) -> Self {
+    /// With `before_warning` of 0 failures come to nothing until they come to critical.
+    pub(super) fn new(before_passing: u32, before_warning: u32, before_critical: u32) -> Self {
         Self {
             before_passing,
+            before_warning,
             before_critical,
             successes: 0,
             failures: 0,
@@ -30,9 +33,9 @@ impl Thresholds {
         }
     }
 
-    /// Records one result. Returns whether it counts, and so is to be reported.
-    /// A warning is a success here, as in Consul.
-    pub(super) fn observe(&mut self, status: Status) -> bool {
+    /// Records one result. Returns the status to report, if it counts: its own, or for a failure that is not yet
+    /// critical a warning. A warning is a success here, as in Consul.
+    pub(super) fn observe(&mut self, status: Status) -> Option<Status> {
         let first = std::mem::replace(&mut self.first, false);
         let (count, other, needed) = if status == Status::Critical {
             (
@@ -50,7 +53,11 @@ impl Thresholds {
         } else {
             count.saturating_add(1)
         };
-        *count >= needed
+        if *count >= needed {
+            return Some(status);
+        }
+        let warns = self.before_warning > 0 && self.failures >= self.before_warning;
+        warns.then_some(Status::Warning)
     }
 }
 
@@ -60,7 +67,11 @@ mod tests {
 
     /// `P`, `W`, `C` in; the ones that count out, the others as `.`.
     fn counted(before_passing: u32, before_critical: u32, results: &str) -> String {
-        let mut thresholds = Thresholds::new(before_passing, before_critical);
+        reported(before_passing, 0, before_critical, results)
+    }
+
+    fn reported(passing: u32, warning: u32, critical: u32, results: &str) -> String {
+        let mut thresholds = Thresholds::new(passing, warning, critical);
         let status = |letter| match letter {
             'P' => Status::Passing,
             'W' => Status::Warning,
@@ -68,12 +79,11 @@ mod tests {
         };
         results
             .chars()
-            .map(|letter| {
-                if thresholds.observe(status(letter)) {
-                    letter
-                } else {
-                    '.'
-                }
+            .map(|letter| match thresholds.observe(status(letter)) {
+                Some(Status::Passing) => 'P',
+                Some(Status::Warning) => 'W',
+                Some(_) => 'C',
+                None => '.',
             })
             .collect()
     }
@@ -104,6 +114,19 @@ mod tests {
     fn one_result_of_the_other_kind_starts_the_count_again() {
         assert_eq!(counted(1, 3, "PCCPCCC"), "P..P..C");
         assert_eq!(counted(3, 1, "CPPCPPP"), "C..C..P");
+    }
+
+    #[test]
+    fn failures_may_warn_before_they_are_critical() {
+        assert_eq!(reported(1, 2, 4, "PCCCCCP"), "P.WWCCP");
+        assert_eq!(reported(1, 1, 3, "PCPCC"), "PWPWW");
+        assert_eq!(reported(2, 2, 3, "PCCPP"), "P.W.P");
+        assert_eq!(reported(1, 5, 2, "PCC"), "P.C", "critical comes first");
+        assert_eq!(
+            reported(1, 1, 3, "CC"),
+            "CC",
+            "the first result counts for all"
+        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) enum Place {
     Alone,
 }
 
-const KEYS: [&str; 36] = [
+const KEYS: [&str; 37] = [
     "id",
     "check_id",
     "name",
@@ -53,6 +53,7 @@ const KEYS: [&str; 36] = [
     "disable_redirects",
     "success_before_passing",
     "failures_before_critical",
+    "failures_before_warning",
     "output_max_size",
     "deregister_critical_service_after",
 ];
@@ -182,6 +183,7 @@ fn pace(fields: &mut Fields, check: &mut CheckDefinition, sink: &mut Sink<'_>) -
         written(&fields.duration("deregister_critical_service_after", sink));
     check.success_before_passing = fields.count("success_before_passing", sink);
     check.failures_before_critical = fields.count("failures_before_critical", sink);
+    check.failures_before_warning = fields.count("failures_before_warning", sink);
     check.output_max_size = fields
         .number("output_max_size", 1, i64::MAX, sink)
         .unwrap_or(0);

@@ -11,7 +11,7 @@ use super::blocking::jitter;
 use super::request::{Call, truth};
 use super::state::State;
 use super::view::{AgentServiceView, CheckShape, CheckView};
-use super::{body, filtered};
+use super::{body, filtered, metrics};
 use crate::catalog::{Command, Instance, Status, Topic};
 use crate::check::Source;
 
@@ -284,6 +284,11 @@ pub(super) async fn reload(state: &std::sync::Arc<State>, call: &Call) -> Result
 /// Other agents cannot be joined or expelled: there is only this one.
 pub(super) fn join(state: &State, call: &Call) -> Result {
     need(state, call, |rights, node| rights.write(Kind::Agent, node))?;
+    // An agent that joins itself has done it.
+    let serf = format!("{}:{SERF_PORT}", state.local.address);
+    if call.rest == state.local.address || call.rest == serf {
+        return Ok(Answer::empty());
+    }
     Err(Failure::failed(format!(
         "1 error occurred:\n\t* Failed to join {}: this registry runs alone\n\n",
         call.rest
@@ -301,17 +306,14 @@ pub(super) fn force_leave(state: &State, call: &Call) -> Result {
     )))
 }
 
-pub(super) fn metrics(state: &State, call: &Call) -> Result {
+pub(super) fn numbers(state: &State, call: &Call) -> Result {
     need(state, call, |rights, node| rights.read(Kind::Agent, node))?;
+    // Consul answers 415 unless it is configured to keep numbers for Prometheus.
     if call.parameter("format") == Some("prometheus") {
-        return Err(Failure::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "Prometheus is not enabled since its retention time is not positive",
-        ));
+        return Ok(Answer {
+            content_type: Some("text/plain; version=0.0.4; charset=utf-8"),
+            ..Answer::text(StatusCode::OK, metrics::exposition(state))
+        });
     }
-    let empty: [u8; 0] = [];
-    let view = json!({
-        "Timestamp": "", "Gauges": empty, "Points": empty, "Counters": empty, "Samples": empty,
-    });
-    answer(call, &view)
+    answer(call, &metrics::shown(state))
 }

@@ -22,6 +22,7 @@ mod gzip;
 mod health;
 mod joining;
 mod kv;
+mod metrics;
 mod mux;
 mod prepared;
 mod rendered;

@@ -6,6 +6,7 @@
 //! neither. (Reads are answered to everybody; without CORS headers a page cannot see them.)
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use daemon::http::{BodyError, Reply, read_body};
@@ -137,8 +138,11 @@ pub(super) async fn respond(
         }
     }
     let answering = async {
+        let began = Instant::now();
         let answer = dispatch(&state, &call, route.endpoint).await;
-        answer.unwrap_or_else(Answer::from).into_reply(gzip)
+        let answer = answer.unwrap_or_else(Answer::from);
+        count(&state, &call, route, began, answer.status);
+        answer.into_reply(gzip)
     };
     if own {
         return answering.await;
@@ -195,6 +199,14 @@ async fn read_write(headers: &HeaderMap, body: Incoming, limit: usize) -> Result
         .map_err(|error| unreadable(&error))
 }
 
+/// Counts an answered request.
+fn count(state: &State, call: &Call, route: &mux::Route, began: Instant, status: StatusCode) {
+    let method = route.methods.iter().find(|name| **name == call.method);
+    let name = (method.copied().unwrap_or_default(), route.path);
+    let refused = status == StatusCode::FORBIDDEN;
+    state.metrics.answered(name, began.elapsed(), refused);
+}
+
 async fn dispatch(state: &Arc<State>, call: &Call, endpoint: Endpoint) -> Result<Answer, Failure> {
     match endpoint {
         Endpoint::StatusLeader => agent::answer(call, &agent::leader(state)),
@@ -208,7 +220,7 @@ async fn dispatch(state: &Arc<State>, call: &Call, endpoint: Endpoint) -> Result
         Endpoint::AgentChecks => agent::checks(state, call),
         Endpoint::AgentMaintenance => agent::node_maintenance(state, call).await,
         Endpoint::AgentReload => agent::reload(state, call).await,
-        Endpoint::AgentMetrics => agent::metrics(state, call),
+        Endpoint::AgentMetrics => agent::numbers(state, call),
         Endpoint::AgentJoin => agent::join(state, call),
         Endpoint::AgentForceLeave => agent::force_leave(state, call),
         Endpoint::AgentHealthById => agent_health::by_id(state, call),

@@ -15,6 +15,7 @@ use super::access::{Access, Rights, Sight, permit};
 use super::answer::Failure;
 use super::event::Events;
 use super::joining::Joining;
+use super::metrics::Metrics;
 use super::rendered::Rendered;
 use super::request::Call;
 use super::waiters::Waiters;
@@ -29,6 +30,7 @@ pub(super) struct State {
     pub(super) waiters: Arc<Waiters>,
     pub(super) rendered: Rendered,
     pub(super) events: Events,
+    pub(super) metrics: Metrics,
     runner: Runner,
     /// The catalog's time at `started`: since 1970 where it is kept on disk, since the start where it is not.
     epoch: Duration,
@@ -67,6 +69,7 @@ impl State {
             waiters: Arc::default(),
             rendered: Rendered::default(),
             events: Events::default(),
+            metrics: Metrics::default(),
             runner: Runner::with_scripts(Arc::new(Reporter(state.clone())), scripts),
             epoch,
             started: Instant::now(),

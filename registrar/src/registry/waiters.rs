@@ -2,7 +2,7 @@
 //! It knows topics, not what they mean, and holds no data.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -15,6 +15,7 @@ use crate::catalog::Topic;
 pub(super) struct Waiters {
     slots: Mutex<HashMap<Topic, Slot>>,
     waiting: AtomicUsize,
+    woken: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -55,8 +56,13 @@ impl Waiters {
             let slots = self.slots();
             let all = topics.iter().cloned();
             let all = all.chain(topics.iter().flat_map(Topic::wider));
-            all.filter_map(|topic| slots.get(&topic).map(|slot| Arc::clone(&slot.notify)))
-                .collect()
+            all.filter_map(|topic| {
+                let slot = slots.get(&topic)?;
+                let waiting = slot.waiting as u64;
+                self.woken.fetch_add(waiting, Ordering::Relaxed);
+                Some(Arc::clone(&slot.notify))
+            })
+            .collect()
         };
         for notify in notifies {
             notify.notify_waiters();
@@ -66,6 +72,11 @@ impl Waiters {
     /// How many queries are waiting now.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How many waiting queries a change has woken so far.
+    pub(super) fn woken(&self) -> u64 {
+        self.woken.load(Ordering::Relaxed)
     }
 
     fn slots(&self) -> MutexGuard<'_, HashMap<Topic, Slot>> {

@@ -11,6 +11,7 @@ mod event;
 mod http;
 mod joining;
 mod kv;
+mod metrics;
 mod prepared;
 mod support;
 mod tls;

@@ -29,6 +29,7 @@ pub(super) fn spec(id: String, check: &CheckDefinition) -> Result<CheckSpec, Str
         timeout: length(&check.timeout),
         success_before_passing: check.success_before_passing,
         failures_before_critical: check.failures_before_critical,
+        failures_before_warning: check.failures_before_warning,
         output_max: usize::try_from(check.output_max_size).unwrap_or_default(),
     })
 }

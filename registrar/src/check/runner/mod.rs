@@ -114,8 +114,11 @@ impl Runner {
 
     fn start(&self, spec: CheckSpec, initial: Status) -> Running {
         let pace = Pace::new(spec.pause(), initial);
-        let thresholds =
-            Thresholds::new(spec.success_before_passing, spec.failures_before_critical);
+        let thresholds = Thresholds::new(
+            spec.success_before_passing,
+            spec.failures_before_warning,
+            spec.failures_before_critical,
+        );
         let (shared, check) = (Arc::clone(&self.shared), spec.clone());
         let task = async move {
             let report = |outcome: Outcome| {
@@ -242,8 +245,8 @@ async fn keep_running<F: Future<Output = Outcome>>(
     loop {
         let outcome = run().await;
         let pause = pace.after(outcome.status, fastrand::f64());
-        if thresholds.observe(outcome.status) {
-            report(outcome);
+        if let Some(status) = thresholds.observe(outcome.status) {
+            report(Outcome { status, ..outcome });
         }
         tokio::time::sleep(pause).await;
     }

@@ -40,7 +40,11 @@ async fn simulate(
     };
     let looping = keep_running(
         Pace::new(spec.pause(), Status::Critical),
-        Thresholds::new(spec.success_before_passing, spec.failures_before_critical),
+        Thresholds::new(
+            spec.success_before_passing,
+            spec.failures_before_warning,
+            spec.failures_before_critical,
+        ),
         run,
         |outcome| reported.borrow_mut().push_str(&outcome.output),
     );
@@ -62,6 +66,7 @@ fn tcp(id: &str, address: &str, interval: Duration) -> CheckSpec {
         timeout: Duration::from_secs(5),
         success_before_passing: 1,
         failures_before_critical: 1,
+        failures_before_warning: 0,
         output_max: 0,
     }
 }

@@ -8,13 +8,7 @@ use super::{BodyError, Result, json};
 use crate::catalog::CheckDefinition;
 
 /// Fields of newer Consuls, and of others that mean nothing here.
-const UNUSED: [&str; 5] = [
-    "Shell",
-    "FailuresBeforeWarning",
-    "ProxyHTTP",
-    "ProxyGRPC",
-    "Token",
-];
+const UNUSED: [&str; 4] = ["Shell", "ProxyHTTP", "ProxyGRPC", "Token"];
 
 /// A TTL report with a body.
 #[derive(Debug)]
@@ -109,6 +103,7 @@ fn common(fields: &mut Fields, check: &mut CheckDefinition) -> Result<()> {
     }
     check.success_before_passing = fields.integer("SuccessBeforePassing")?;
     check.failures_before_critical = fields.integer("FailuresBeforeCritical")?;
+    check.failures_before_warning = fields.integer("FailuresBeforeWarning")?;
     check.output_max = fields.integer("OutputMaxSize")?;
     fields.ignore(&UNUSED);
     Ok(())
