@@ -246,7 +246,7 @@ fn a_folder_in_use_or_damaged_is_refused_with_its_name() {
     let refused = super::harness::ends(&second);
     assert_eq!(refused.code, Some(1));
     assert!(
-        refused.stderr.contains("in use by another registry"),
+        refused.stderr.contains("in use by another process"),
         "{refused:?}"
     );
     turno.stop();

@@ -1,6 +1,7 @@
 //! What is on disk, under any input; see `crate::fuzzing`.
 
-use super::frame::{self, FILE_HEAD, Found, LOG_MAGIC, STATE_MAGIC};
+use journal::frame::{self, FILE_HEAD, Found, LOG_MAGIC, STATE_MAGIC};
+
 use super::*;
 
 /// Any bytes are a log up to where they are not; and any bytes in a frame of their own are a change or refused.

@@ -9,11 +9,10 @@
 //!
 //! It does not know HTTP, nor what commands do.
 
-mod folder;
-mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod moved;
+mod restore;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -27,8 +26,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
-use self::folder::Folder;
+use journal::Folder;
+
 pub(crate) use self::moved::Moved;
+use self::restore::Restored;
 use crate::catalog::{Catalog, Command, LocalNode};
 
 /// Most bytes of changes in memory that the disk has not taken. Beyond that they are dropped, and what is written when
@@ -40,41 +41,9 @@ const LOG_BYTES: u64 = 64 * 1024 * 1024;
 /// Why a folder cannot be used. The registry does not start then: it would forget what the folder holds.
 #[derive(Debug, thiserror::Error)]
 pub enum DurableError {
-    /// The system refused something.
-    #[error("cannot use {path}: {source}")]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Another registry has it.
-    #[error("{path} is in use by another registry; stop that one, or name another folder")]
-    InUse {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// A file is not there whose companion is.
-    #[error(
-        "{path} is missing; put it back from a copy, or move the whole folder away to begin anew"
-    )]
-    Missing {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A file does not hold what was written to it.
-    #[error(
-        "{path} is damaged at byte {offset}: {why}. Nothing was read from it; put it back from a copy, or move the \
-         whole folder away to begin anew"
-    )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// Where.
-        offset: u64,
-        /// What is wrong.
-        why: String,
-    },
+    /// The folder.
+    #[error(transparent)]
+    Folder(#[from] journal::Error),
     /// It belongs to a registry of another name.
     #[error(
         "{path} belongs to the node {node:?} of datacenter {datacenter:?}; say so with --node and --datacenter, or name \
@@ -192,8 +161,10 @@ impl Journal {
                 .duration_since(SystemTime::UNIX_EPOCH)
                 .unwrap_or_default()
         };
-        let (folder, restored) = folder::open(path, || (wall(), Catalog::new(local)))?;
-        let catalog = restored.catalog;
+        let mut restored = Restored::default();
+        let fresh = || restore::encode_state(wall(), &Catalog::new(local));
+        let folder = Folder::open(path, fresh, &mut |piece| restored.take(piece))?;
+        let (now, catalog) = restored.whole(path)?;
         let node = catalog.local_node();
         if node.name.to_lowercase() != local.name.to_lowercase()
             || **catalog.datacenter() != *local.datacenter
@@ -216,7 +187,7 @@ impl Journal {
         Ok(Opened {
             journal,
             catalog,
-            now: wall().max(restored.now),
+            now: wall().max(now),
         })
     }
 

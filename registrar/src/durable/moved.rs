@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use journal::{Error, private};
+
 use super::DurableError;
-use super::folder::private;
 
 /// The version of the note; another one is refused.
 const VERSION: u32 = 1;
@@ -37,9 +38,9 @@ impl Moved {
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(DurableError::Io { path, source }),
+            Err(source) => return Err(Error::Io { path, source }.into()),
         };
-        let damaged = |why: String| DurableError::Damaged {
+        let damaged = |why: String| Error::Damaged {
             path: path.clone(),
             offset: 0,
             why,
@@ -47,7 +48,7 @@ impl Moved {
         let moved: Moved =
             serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
         if moved.version != VERSION {
-            return Err(damaged("it was written by another version of turno".into()));
+            return Err(damaged("it was written by another version of turno".into()).into());
         }
         Ok(Some(moved))
     }

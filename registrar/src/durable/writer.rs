@@ -6,8 +6,9 @@ use std::io;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::folder::Folder;
-use super::{LOG_BYTES, Progress, Queue, Record, Shared, Source, frame};
+use journal::Folder;
+
+use super::{LOG_BYTES, Progress, Queue, Record, Shared, Source, restore};
 
 /// How long to wait before a disk that refused is tried again.
 const RETRY: Duration = Duration::from_millis(500);
@@ -58,11 +59,11 @@ impl<S: Source> Writer<S> {
             if lost {
                 return;
             }
-            if self.folder.end > self.limit {
+            if self.folder.log_bytes() > self.limit {
                 self.shorten();
             }
         }
-        if self.folder.end > frame::FILE_HEAD as u64 {
+        if !self.folder.is_log_empty() {
             self.shorten();
         }
     }
@@ -74,9 +75,8 @@ impl<S: Source> Writer<S> {
         };
         let mut bytes = Vec::new();
         for record in &batch {
-            let offset = self.folder.end + bytes.len() as u64;
             let parts: [&[u8]; 2] = [&record.head(), &record.command];
-            if !frame::push(&mut bytes, self.folder.generation, offset, &parts) {
+            if !self.folder.frame(&mut bytes, &parts) {
                 // No request is that large. The whole state holds what the frame cannot.
                 return self.insist(|writer| writer.begin_anew());
             }
@@ -140,7 +140,7 @@ impl<S: Source> Writer<S> {
     fn shorten(&mut self) {
         if let Err(error) = self.begin_anew() {
             tracing::warn!(%error, "cannot write a new state of the registry; the log stays");
-            self.limit = self.folder.end + LOG_BYTES;
+            self.limit = self.folder.log_bytes() + LOG_BYTES;
         } else {
             self.limit = LOG_BYTES;
         }
@@ -168,7 +168,9 @@ impl<S: Source> Writer<S> {
                 Ok(())
             };
         };
-        if let Err(error) = self.folder.next_generation(now, &catalog) {
+        let written = restore::encode_state(now, &catalog)
+            .and_then(|state| self.folder.next_generation(&state));
+        if let Err(error) = written {
             let mut queue = self.shared.queue();
             if was_overflown {
                 queue.overflown = true;

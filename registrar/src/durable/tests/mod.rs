@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 
 mod property;
 
+use journal::frame;
+
 use super::*;
 use crate::catalog::{HowToSet, Write};
 
@@ -136,11 +138,11 @@ fn every_flipped_bit_is_named_and_refused() {
             bytes[at] ^= 1 << (at % 8);
             fs::write(&path, &bytes).expect("a damaged file");
             match open(folder.path()) {
-                Err(DurableError::Damaged {
+                Err(DurableError::Folder(journal::Error::Damaged {
                     path: named,
                     offset,
                     ..
-                }) => {
+                })) => {
                     assert_eq!(named, path);
                     assert!(offset as usize <= at, "named at {offset}, damaged at {at}");
                 }
@@ -163,7 +165,7 @@ fn a_folder_has_one_registry_and_keeps_its_name() {
     let first = open(folder.path()).expect("a fresh folder");
     assert!(matches!(
         open(folder.path()),
-        Err(DurableError::InUse { .. })
+        Err(DurableError::Folder(journal::Error::InUse { .. }))
     ));
     drop(first);
     let other = LocalNode {
@@ -187,7 +189,7 @@ fn a_state_that_is_gone_is_missed() {
     fs::remove_file(folder.path().join("log-1")).expect("it is there");
     assert!(matches!(
         open(folder.path()),
-        Err(DurableError::Missing { .. })
+        Err(DurableError::Folder(journal::Error::Missing { .. }))
     ));
 }
 

@@ -3,19 +3,19 @@
 //! that strayed is noticed. Pure: slices in, slices out. It does not know what the contents are.
 
 /// What a file of changes begins with.
-pub(super) const LOG_MAGIC: [u8; 8] = *b"turnolog";
+pub const LOG_MAGIC: [u8; 8] = *b"turnolog";
 /// What a file with a whole state begins with.
-pub(super) const STATE_MAGIC: [u8; 8] = *b"turnosta";
+pub const STATE_MAGIC: [u8; 8] = *b"turnosta";
 /// The version of the format; a file of another one is refused.
 const VERSION: u32 = 1;
 /// Length of a file's head: magic, version, generation, checksum.
-pub(super) const FILE_HEAD: usize = 24;
+pub const FILE_HEAD: usize = 24;
 /// Length of a frame's head: length, checksum of the length, checksum of the contents.
-pub(super) const FRAME_HEAD: usize = 12;
+pub const FRAME_HEAD: usize = 12;
 
 /// What is at a place in a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found<'a> {
+pub enum Found<'a> {
     /// A whole frame; the next one begins where it ends.
     Frame(&'a [u8]),
     /// The file ends here.
@@ -27,7 +27,7 @@ pub(super) enum Found<'a> {
 }
 
 /// The head of a file.
-pub(super) fn file_head(magic: [u8; 8], generation: u64) -> [u8; FILE_HEAD] {
+pub fn file_head(magic: [u8; 8], generation: u64) -> [u8; FILE_HEAD] {
     let mut head = [0; FILE_HEAD];
     head[..8].copy_from_slice(&magic);
     head[8..12].copy_from_slice(&VERSION.to_le_bytes());
@@ -38,11 +38,7 @@ pub(super) fn file_head(magic: [u8; 8], generation: u64) -> [u8; FILE_HEAD] {
 }
 
 /// Whether a file begins with the head it should have; if not, why not.
-pub(super) fn check_file_head(
-    file: &[u8],
-    magic: [u8; 8],
-    generation: u64,
-) -> Result<(), &'static str> {
+pub fn check_file_head(file: &[u8], magic: [u8; 8], generation: u64) -> Result<(), &'static str> {
     let head = file.get(..FILE_HEAD).ok_or("its head is cut off")?;
     if head == file_head(magic, generation) {
         return Ok(());
@@ -61,7 +57,7 @@ pub(super) fn check_file_head(
 ///
 /// Contents of 4 GiB and more do not fit; `false` then, and nothing is appended.
 #[must_use]
-pub(super) fn push(out: &mut Vec<u8>, generation: u64, offset: u64, contents: &[&[u8]]) -> bool {
+pub fn push(out: &mut Vec<u8>, generation: u64, offset: u64, contents: &[&[u8]]) -> bool {
     let length: usize = contents.iter().map(|part| part.len()).sum();
     let Ok(length) = u32::try_from(length) else {
         return false;
@@ -77,7 +73,7 @@ pub(super) fn push(out: &mut Vec<u8>, generation: u64, offset: u64, contents: &[
 }
 
 /// Looks at the frame that begins at `offset`.
-pub(super) fn read(file: &[u8], generation: u64, offset: usize) -> Found<'_> {
+pub fn read(file: &[u8], generation: u64, offset: usize) -> Found<'_> {
     let rest = file.get(offset..).unwrap_or_default();
     if rest.is_empty() {
         return Found::End;
