@@ -90,6 +90,7 @@ impl MqPresence {
             interval: INTERVAL,
             timeout: TIMEOUT,
             success_before_passing: 0,
+            failures_before_warning: 0,
             failures_before_critical: 2,
             output_max: 0,
         };
