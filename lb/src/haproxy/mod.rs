@@ -13,6 +13,8 @@ mod observed;
 mod plan;
 mod process;
 mod render;
+#[cfg(test)]
+mod shipped;
 mod slots;
 mod socket;
 mod start;

@@ -17,6 +17,8 @@ mod knowledge;
 mod output;
 mod pages;
 mod quiet;
+#[cfg(test)]
+pub(crate) mod shipped;
 mod spec;
 mod subscriptions;
 mod watcher;
