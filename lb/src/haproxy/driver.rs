@@ -16,7 +16,7 @@ use super::observed::{Observed, servers};
 use super::plan::{Plan, Reason, plan};
 use super::process::Master;
 use super::render::{Backends, Page, is_weighted};
-use super::slots::{Backend, assign, capacity};
+use super::slots::assign;
 use super::socket::{Socket, SocketError};
 use super::status::Status;
 use super::store::Note;
@@ -24,7 +24,7 @@ use super::word::Word;
 use crate::config::WatchedFile;
 use crate::discovery::Discovery;
 use crate::snapshot::{Service, Snapshot};
-use crate::template::{Output, QuietPeriod, TemplateError};
+use crate::template::{Output, QuietPeriod};
 use crate::until::until;
 
 /// How often HAProxy is compared with what is wanted though nothing is known to have changed: somebody may have typed a
@@ -33,9 +33,6 @@ const COMPARE_EVERY: Duration = Duration::from_secs(2);
 
 /// How long the file may be behind HAProxy: a burst of changes writes it once.
 const WRITE_AFTER: Duration = Duration::from_millis(200);
-
-/// From one reload to the next. Each leaves a worker behind until its clients are done.
-const RELOADS_APART: Duration = Duration::from_secs(1);
 
 /// The first pause after a failure, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -71,7 +68,7 @@ pub(super) struct Driver {
 
 /// Why HAProxy is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
+pub(super) enum Cause {
     /// Some services differ.
     Change,
     /// Nothing is known to differ.
@@ -146,7 +143,7 @@ impl Driver {
         }
     }
 
-    fn wanted_config(&self) -> &Config {
+    pub(super) fn wanted_config(&self) -> &Config {
         &self.next.as_ref().unwrap_or(&self.setup).config
     }
 
@@ -187,7 +184,7 @@ impl Driver {
     }
 
     /// Sends what HAProxy lacks, and remembers what it takes a reload to bring.
-    async fn adjust(&mut self, cause: Cause) {
+    pub(super) async fn adjust(&mut self, cause: Cause) {
         let began = Instant::now();
         match self.compare(cause).await {
             Ok((sent, reason)) => {
@@ -292,139 +289,6 @@ impl Driver {
         first.map_or(Ok(()), |refused| Err(refused.into()))
     }
 
-    /// A reload is needed; it waits for more of the kind.
-    pub(super) fn ask_for_reload(&mut self, reason: Reason) {
-        if self.reason.as_ref() != Some(&reason) {
-            tracing::info!("a reload is needed: {reason}");
-            self.status.pending(Some(reason.to_string()));
-            self.reason = Some(reason);
-        }
-        if self.quiet.due().is_none() {
-            self.quiet.change(Instant::now(), false);
-        }
-    }
-
-    fn reload_due(&self) -> Option<Instant> {
-        self.reason.as_ref()?;
-        let calm = self.reloaded.map(|at| at + RELOADS_APART);
-        self.quiet.due().max(calm).max(self.not_before)
-    }
-
-    /// Renders the file anew, has it checked, and has HAProxy load it. What fails leaves file and HAProxy as they were, and
-    /// is tried again.
-    pub(super) async fn reload(&mut self) {
-        self.quiet.acted();
-        let Some(reason) = self.reason.take() else {
-            return;
-        };
-        if !self.is_known() {
-            // A new route's service has not been answered for: without its instances the route would answer 503.
-            self.ask_for_reload(reason);
-            return;
-        }
-        let outcome = self.load().await;
-        self.reloaded = Some(Instant::now());
-        match outcome {
-            Ok(()) => {
-                self.status.reloaded(&reason.to_string());
-                self.status.pending(None);
-                self.backoff.reset();
-                self.not_before = None;
-                tracing::info!("HAProxy has loaded a new file: {reason}");
-                self.adjust(Cause::Change).await;
-            }
-            Err(error) => {
-                self.status.reload_failed();
-                let pause = self.backoff.next_delay();
-                self.not_before = Some(Instant::now() + pause);
-                let pause = pause.as_secs_f32();
-                self.failed(&format!("{error}; HAProxy goes on with the file it has, and the reload is tried again in {pause:.1}s"));
-                self.reason = Some(reason);
-                self.quiet.change(Instant::now(), true);
-            }
-        }
-    }
-
-    /// Whether every service that is wanted has been answered for.
-    fn is_known(&self) -> bool {
-        let snapshot = self.snapshots.borrow();
-        let wanted = self.wanted_config().discovered();
-        wanted
-            .iter()
-            .all(|name| snapshot.services.contains_key(*name))
-    }
-
-    pub(super) async fn load(&mut self) -> Result<(), HaproxyError> {
-        let snapshot = Arc::clone(&self.snapshots.borrow());
-        let setup = self.next.as_ref().unwrap_or(&self.setup);
-        let note = fresh(setup, &self.note.backends, &snapshot)?;
-        let text = setup.page.text(&setup.config, &note.backends)?;
-        let old = std::fs::read_to_string(&setup.config.file).ok();
-        self.status.writes.inc();
-        checked(&setup.config).write(&text).await?;
-        match self.master.reload().await {
-            Ok(processes) => {
-                self.status.up(Some(&processes));
-            }
-            Err(error) => {
-                if let Some(old) = old {
-                    Output::plain(setup.config.file.clone()).write(&old).await?;
-                }
-                return Err(error);
-            }
-        }
-        self.loaded(note, snapshot).await;
-        Ok(())
-    }
-
-    /// HAProxy has loaded what is wanted.
-    pub(super) async fn loaded(&mut self, note: Note, snapshot: Arc<Snapshot>) {
-        if let Some(next) = self.next.take() {
-            self.setup = next;
-        }
-        self.note = note;
-        self.applied = snapshot;
-        self.status.changed(&self.note.backends);
-        if let Err(error) = self.note.save(&self.setup.config.file).await {
-            self.failed(&error.to_string());
-        }
-    }
-
-    /// Starts HAProxy with a file of the moment.
-    pub(super) async fn start(&mut self) -> Result<(), HaproxyError> {
-        let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
-        let note = fresh(&self.setup, &self.note.backends, &snapshot)?;
-        let text = self.setup.page.text(&self.setup.config, &note.backends)?;
-        self.status.writes.inc();
-        checked(&self.setup.config).write(&text).await?;
-        let processes = self.master.start().await?;
-        self.status.starts.inc();
-        self.status.up(Some(&processes));
-        self.loaded(note, snapshot).await;
-        Ok(())
-    }
-
-    /// HAProxy does not answer: starts it, or waits for whoever does.
-    async fn revive(&mut self, error: &SocketError) {
-        let pause = self.backoff.next_delay();
-        self.not_before = Some(Instant::now() + pause);
-        if self.setup.config.attach {
-            self.failed(&format!("{error}; waiting for HAProxy to be started"));
-            return;
-        }
-        match self.start().await {
-            Ok(()) => {
-                self.backoff.reset();
-                self.not_before = None;
-                tracing::info!("HAProxy was started again");
-            }
-            Err(error) => {
-                let pause = pause.as_secs_f32();
-                self.failed(&format!("{error}; tried again in {pause:.1}s"));
-            }
-        }
-    }
-
     /// Writes file and note as HAProxy is now.
     pub(super) async fn write(&mut self) {
         if self.write_due.take().is_none() {
@@ -445,7 +309,7 @@ impl Driver {
         }
     }
 
-    fn failed(&self, error: &str) {
+    pub(super) fn failed(&self, error: &str) {
         tracing::warn!("{error}");
         self.status.error(error);
     }
@@ -454,51 +318,6 @@ impl Driver {
 /// What is asked about a backend.
 fn questions(name: &Word) -> String {
     format!("show servers state {name};show servers conn {name}")
-}
-
-/// The slots for a HAProxy that begins anew: all may be taken, and there are enough.
-pub(super) fn fresh(
-    setup: &Setup,
-    before: &Backends,
-    snapshot: &Snapshot,
-) -> Result<Note, TemplateError> {
-    let config = &setup.config;
-    let mut backends = Backends::new();
-    for (name, service, policy) in config.backends() {
-        let nothing = Service::default();
-        let service = snapshot.services.get(service).unwrap_or(&nothing);
-        let mut slots = before
-            .get(&name)
-            .map(|b| b.slots.clone())
-            .unwrap_or_default();
-        // Room for those that are registered and out of rotation, too: they keep a slot while they are.
-        let needed = service.endpoints.len() + slots.iter().flatten().filter(|o| o.drained).count();
-        slots.resize(capacity(slots.len(), needed, config.slots), None);
-        let weighted = is_weighted(policy);
-        if assign(&mut slots, service, weighted, |_| true) > 0 {
-            let needed = service.endpoints.len() + service.excluded.len();
-            slots.resize(capacity(slots.len(), needed, config.slots), None);
-            assign(&mut slots, service, weighted, |_| true);
-        }
-        backends.insert(name, Backend { slots, unplaced: 0 });
-    }
-    Ok(Note {
-        loaded: Some(setup.page.skeleton(config, &backends)?),
-        backends,
-    })
-}
-
-/// The file, which HAProxy itself judges before it is put in place.
-fn checked(config: &Config) -> Output {
-    Output {
-        check: Some(format!("{} -c -f {{candidate}}", quoted(&config.program))),
-        ..Output::plain(config.file.clone())
-    }
-}
-
-/// A path as one word of a shell.
-fn quoted(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }
 
 fn watched(template: Option<&Path>) -> Option<WatchedFile> {

@@ -3,7 +3,8 @@
 //!
 //! The flow: `config` (what a person wants) and a snapshot → `slots` (who stands in which server) → `plan` (wanted and
 //! `observed` → commands, or a reason for a reload) → `socket`. `render` makes the file, `store` remembers the slots,
-//! `process` starts, reloads and stops HAProxy, `driver` is the loop, `status` tells how it goes. It uses the discovery of
+//! `process` starts, reloads and stops HAProxy, `driver` is the
+//! loop, `reload` what it does when a file is to be loaded, `status` tells how it goes. It uses the discovery of
 //! the balancer, with its memory of what a registry has forgotten, and knows nothing of pools and pickers.
 
 mod command;
@@ -12,6 +13,7 @@ mod driver;
 mod observed;
 mod plan;
 mod process;
+mod reload;
 mod render;
 #[cfg(test)]
 mod shipped;

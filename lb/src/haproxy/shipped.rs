@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 use super::config::Config;
-use super::driver::{Setup, fresh};
+use super::driver::Setup;
+use super::reload::fresh;
 use super::render::{Backends, Page};
 use crate::config::Policy;
 use crate::snapshot::{Endpoint, EndpointId, Excluded, Service, Snapshot};
