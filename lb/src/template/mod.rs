@@ -19,6 +19,7 @@ mod pages;
 mod quiet;
 #[cfg(test)]
 pub(crate) mod shipped;
+mod slots;
 mod spec;
 mod subscriptions;
 mod watcher;

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 use consul::types::ServiceEntry;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::Engine;
-use super::dependency::{Answer, Dependency, instances, services};
+use super::dependency::{News, Question, Reply};
+use super::{Engine, Knowledge};
 
 /// A registry as a template sees it: instances by service.
 type Entries = BTreeMap<String, Vec<ServiceEntry>>;
@@ -103,27 +104,28 @@ pub(crate) fn complaint(name: &str, text: &str) -> Option<String> {
 }
 
 fn rendered(name: &str, template: &str, entries: &Entries) -> String {
-    let path = Path::new(name);
-    let engine = Engine::new(path, template).expect("it is a template");
-    let mut known: BTreeMap<Dependency, Answer> = BTreeMap::new();
+    let engine = Engine::new(Path::new(name), template).expect("it is a template");
+    let mut known = Knowledge::default();
     loop {
-        let rendering = engine.render(path, &known).expect("it can be rendered");
+        let rendering = engine.render(&known, SystemTime::UNIX_EPOCH);
+        let rendering = rendering.expect("it can be rendered");
         if let Some(text) = rendering.text {
             return text;
         }
-        for asked in rendering.asked {
-            let answer = answer(&asked, entries);
-            known.insert(asked, answer);
+        known.show(&rendering.asked);
+        for question in rendering.missing {
+            let reply = answer(&question, entries);
+            known.learn(News { question, reply });
         }
     }
 }
 
-fn answer(asked: &Dependency, entries: &Entries) -> Answer {
+fn answer(asked: &Question, entries: &Entries) -> Reply {
     match asked {
-        Dependency::Service { name, health, .. } => {
-            instances(entries.get(name).map_or(&[], Vec::as_slice), *health)
+        Question::Service { name, .. } => {
+            Reply::instances(entries.get(name).cloned().unwrap_or_default(), false)
         }
-        _ => services(
+        _ => Reply::Services(
             entries
                 .keys()
                 .map(|name| (name.clone(), Vec::new()))

@@ -21,7 +21,7 @@ pub(crate) enum Reply {
 
 impl Reply {
     /// Instances in the order that no other answer changes.
-    pub(super) fn instances(mut entries: Vec<ServiceEntry>, sorted_by_registry: bool) -> Self {
+    pub(crate) fn instances(mut entries: Vec<ServiceEntry>, sorted_by_registry: bool) -> Self {
         if !sorted_by_registry {
             entries.sort_by(|a, b| id(a).cmp(&id(b)));
         }

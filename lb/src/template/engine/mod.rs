@@ -17,6 +17,7 @@ use super::TemplateError;
 use super::dependency::Question;
 use super::helpers::{self, Permissions, Session, Shared};
 use super::knowledge::{Asked, Knowledge};
+use super::slots::Slots;
 
 /// The name a template has inside its engine. Each engine has one.
 const NAME: &str = "template";
@@ -30,6 +31,8 @@ pub(crate) struct Engine {
     path: PathBuf,
     handlebars: Handlebars<'static>,
     session: Shared,
+    /// The numbers of the last complete rendering.
+    slots: Mutex<Slots>,
 }
 
 /// What came of a rendering.
@@ -91,7 +94,22 @@ impl Engine {
             path: path.to_owned(),
             handlebars,
             session,
+            slots: Mutex::default(),
         })
+    }
+
+    /// Takes over numbers that were given before.
+    pub(crate) fn with_slots(self, slots: Slots) -> Self {
+        Self {
+            slots: Mutex::new(slots),
+            ..self
+        }
+    }
+
+    /// The numbers of the last complete rendering.
+    pub(crate) fn slots(&self) -> Slots {
+        let slots = self.slots.lock().expect("no holder of this lock panics");
+        slots.clone()
     }
 
     /// Renders with what is known, taking `now` for the time.
@@ -116,12 +134,15 @@ impl Engine {
         data: &Value,
         now: SystemTime,
     ) -> Result<Rendering, TemplateError> {
+        let mut slots = self.slots();
+        slots.begin();
         *self.lock() = Session {
             data: data.clone(),
+            slots,
             ..Session::at(now)
         };
         let rendered = self.handlebars.render_with_context(ENTRY, known.context());
-        let session = std::mem::replace(&mut *self.lock(), Session::at(now));
+        let mut session = std::mem::replace(&mut *self.lock(), Session::at(now));
         let complete = session.missing.is_empty() && session.absent.is_empty();
         let text = match rendered {
             Ok(text) => Some(text).filter(|_| complete),
@@ -136,6 +157,10 @@ impl Engine {
                 });
             }
         };
+        if text.is_some() {
+            session.slots.complete();
+            *self.slots.lock().expect("no holder of this lock panics") = session.slots;
+        }
         Ok(Rendering {
             text,
             asked: session.asked,

@@ -392,3 +392,25 @@ fn data_of_its_own() {
     assert_eq!(rendering.text.as_deref(), Some("<a><b><x>"));
     let _: Value = data;
 }
+
+#[test]
+fn a_slot_is_kept_while_its_instance_is_there() {
+    let template = r#"{{#each (service "web") as |s|}}{{s.ID}}:{{slot "web" s.ID}} {{/each}}{{slot "web" "x"}}"#;
+    let engine = Engine::new(Path::new("t"), template).expect("a template");
+    let with = |ids: &[&str]| {
+        let mut known = Knowledge::default();
+        let first = engine.render(&known, SystemTime::UNIX_EPOCH);
+        known.show(&first.expect("a template").asked);
+        let entries = ids.iter().map(|id| entry(id, 80, "passing"));
+        let reply = Reply::instances(entries.collect(), false);
+        learn(&mut known, service("web"), reply);
+        let rendering = engine.render(&known, SystemTime::UNIX_EPOCH);
+        rendering.expect("a template").text.expect("complete")
+    };
+    assert_eq!(with(&["b", "c"]), "b:1 c:2 3");
+    // What is given back can be had from the next rendering on.
+    assert_eq!(with(&["a", "c"]), "a:4 c:2 3");
+    assert_eq!(with(&["a", "b", "c"]), "a:4 b:1 c:2 3");
+    let error = text("{{slot 1}}");
+    assert!(error.contains("it is (slot GROUP NAME)"), "{error}");
+}

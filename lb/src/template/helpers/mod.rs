@@ -13,6 +13,7 @@ mod format;
 mod grouping;
 mod logic;
 mod scratch;
+mod slot;
 mod string;
 mod surroundings;
 
@@ -29,6 +30,7 @@ use serde_json::{Map, Value};
 
 use super::dependency::Question;
 use super::knowledge::Asked;
+use super::slots::Slots;
 use arguments::{Arguments, Outcome};
 
 /// One rendering, as the helpers see it.
@@ -40,6 +42,8 @@ pub(super) struct Session {
     /// What is known not to be there, though the template cannot do without.
     pub(super) absent: BTreeSet<String>,
     pub(super) scratch: Map<String, Value>,
+    /// The numbers that `slot` gives.
+    pub(super) slots: Slots,
     /// What the template finds by plain names.
     pub(super) data: Value,
     /// The time that this rendering takes for now.
@@ -54,6 +58,7 @@ impl Session {
             missing: BTreeSet::new(),
             absent: BTreeSet::new(),
             scratch: Map::new(),
+            slots: Slots::default(),
             data: Value::Object(Map::new()),
             now,
             used_time: false,
@@ -130,7 +135,12 @@ const PURE: [&[Pure]; 7] = [
 /// Every helper of ours, with how it is called.
 pub(crate) fn all_names() -> impl Iterator<Item = (&'static str, &'static str)> {
     let pure = PURE.iter().flat_map(|table| table.iter());
-    let others = [data::NAMES, scratch::NAMES, surroundings::NAMES];
+    let others = [
+        data::NAMES,
+        scratch::NAMES,
+        slot::NAMES,
+        surroundings::NAMES,
+    ];
     pure.map(|pure| (pure.0, pure.1))
         .chain(others.into_iter().flatten().copied())
 }
@@ -146,6 +156,7 @@ pub(super) fn register(
     }
     data::register(handlebars, session, permissions);
     scratch::register(handlebars, session);
+    slot::register(handlebars, session);
     surroundings::register(handlebars, session);
     for name in &permissions.denied {
         handlebars.register_helper(name, Box::new(DeniedHelper));

@@ -11,6 +11,8 @@ use crate::template::output::{Output, Written, command};
 pub(super) struct Piece {
     pub(super) output: Output,
     pub(super) text: String,
+    /// A file that remembers something for the next start, and its text.
+    pub(super) note: Option<(PathBuf, String)>,
 }
 
 /// What became of it, by target.
@@ -29,7 +31,13 @@ pub(super) struct Delivered {
 pub(super) async fn deliver(command: Option<String>, pieces: Vec<Piece>) -> Delivered {
     let mut outcomes = Vec::with_capacity(pieces.len());
     let mut changed = Vec::new();
-    for Piece { output, text } in pieces {
+    for Piece { output, text, note } in pieces {
+        if let Some((path, text)) = note {
+            // Before the file: a number that was seen must not be given to another.
+            if let Err(error) = Output::plain(path).write(&text).await {
+                tracing::warn!("{error}");
+            }
+        }
         match output.prepare(&text).await {
             Ok(None) => outcomes.push((output.target, Ok(Written::Same))),
             Err(error) => outcomes.push((output.target, Err(error))),
@@ -79,6 +87,7 @@ mod tests {
                 ..Output::plain(folder.join(name))
             },
             text: text.to_owned(),
+            note: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! One template at work: when it is to be rendered, what it reads, and how far it has come.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use daemon::backoff::Backoff;
@@ -9,6 +10,7 @@ use crate::template::dependency::Question;
 use crate::template::engine::{Engine, Rendering};
 use crate::template::knowledge::{Asked, Knowledge};
 use crate::template::quiet::QuietPeriod;
+use crate::template::slots::Slots;
 use crate::template::{Permissions, TemplateError, TemplateSpec};
 
 /// The first pause after a failed write or command, and the longest.
@@ -47,7 +49,8 @@ impl Job {
         permissions: &Permissions,
     ) -> Result<Self, TemplateError> {
         let text = spec.source.read()?;
-        let engine = Engine::restricted(spec.source.name(), &text, permissions)?;
+        let engine = Engine::restricted(spec.source.name(), &text, permissions)?
+            .with_slots(Slots::load(&spec.output.target));
         let mut quiet = QuietPeriod::new(spec.wait);
         quiet.change(Instant::now(), true);
         Ok(Self {
@@ -74,7 +77,9 @@ impl Job {
         text: &str,
         permissions: &Permissions,
     ) -> Result<(), TemplateError> {
-        self.engine = Engine::restricted(self.spec.source.name(), text, permissions)?;
+        let slots = self.engine.slots();
+        self.engine =
+            Engine::restricted(self.spec.source.name(), text, permissions)?.with_slots(slots);
         self.missing.clear();
         self.quiet.change(Instant::now(), true);
         Ok(())
@@ -156,6 +161,11 @@ impl Job {
         let mut reads = self.complete.clone();
         reads.extend(self.last.clone());
         reads
+    }
+
+    /// Which numbers have been given, for the file beside the target.
+    pub(super) fn note(&self) -> Option<(PathBuf, String)> {
+        self.engine.slots().note(&self.spec.output.target)
     }
 
     /// Everything went well.

@@ -183,6 +183,7 @@ impl Watcher {
             let piece = Piece {
                 output: job.spec.output.clone(),
                 text,
+                note: job.note(),
             };
             let batch = batches.entry(job.spec.output.command.clone());
             batch.or_default().push(piece);
