@@ -130,11 +130,7 @@ impl Reply {
                 new.extend(held.iter().cloned());
                 new.sort_by(|a, b| a.node.cmp(&b.node));
             }
-            (Self::Node(new), Self::Node(held)) => {
-                if held.is_some() {
-                    new.clone_from(held);
-                }
-            }
+            (Self::Node(new), Self::Node(held)) if held.is_some() => new.clone_from(held),
             (Self::Keys(new), Self::Keys(held)) => {
                 new.extend(held.iter().map(|(key, entry)| (key.clone(), entry.clone())));
             }

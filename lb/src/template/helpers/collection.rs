@@ -98,9 +98,7 @@ pub(super) const HELPERS: &[Pure] = &[
             .cloned()
             .collect())
     }),
-    Pure("sort", "(sort LIST)", |a| {
-        sorted(a.list(0)?, |value| Some(value))
-    }),
+    Pure("sort", "(sort LIST)", |a| sorted(a.list(0)?, Some)),
     Pure("sortBy", "(sortBy LIST FIELD)", |a| {
         let field = a.text(1)?;
         sorted(a.list(0)?, |value| at(value, field))

@@ -7,7 +7,7 @@ mod report;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 use consul::Client;
@@ -264,7 +264,7 @@ impl Watcher {
     }
 
     /// Takes a new version of a template, unless it is broken.
-    fn edited(&mut self, source: &PathBuf, text: Option<String>) {
+    fn edited(&mut self, source: &Path, text: Option<String>) {
         let Some(text) = text else {
             tracing::warn!(
                 "{} cannot be read; its last version stays in use",
@@ -273,7 +273,7 @@ impl Watcher {
             return;
         };
         for (target, job) in &mut self.jobs {
-            if job.spec.source != Source::File(source.clone()) {
+            if job.spec.source != Source::File(source.to_path_buf()) {
                 continue;
             }
             match job.edit(&text, &self.options.permissions) {

@@ -1,6 +1,6 @@
 //! What became of renderings and writes: said once in the log, counted, and shown on the board.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 use super::Watcher;
@@ -85,7 +85,7 @@ impl Watcher {
             .event("written", target, format!("{bytes} bytes{then}"));
     }
 
-    fn count_failure(&self, target: &PathBuf, step: &'static str, text: String) {
+    fn count_failure(&self, target: &Path, step: &'static str, text: String) {
         self.board.template(target, |shown| {
             *shown.failures.entry(step).or_default() += 1;
             shown.error = Some(text);
