@@ -62,6 +62,14 @@ impl Connection {
         })
     }
 
+    /// Waits this long for each next piece of an answer, instead of the harness's usual limit.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn patience(&mut self, limit: Duration) -> io::Result<()> {
+        self.stream.get_ref().set_read_timeout(Some(limit))
+    }
+
     /// Asks for `path`.
     ///
     /// # Errors
