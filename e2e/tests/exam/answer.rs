@@ -69,10 +69,11 @@ impl Memory {
                 headers.insert(name.to_owned(), json!(movement(before, value)));
             }
         }
-        let mut body = serde_json::from_slice(&answer.body)
-            .unwrap_or_else(|_| Value::String(answer.text()));
+        let mut body =
+            serde_json::from_slice(&answer.body).unwrap_or_else(|_| Value::String(answer.text()));
         self.rename(&mut body, fixed);
         rank(&mut body, self.beginning);
+        chance(&mut body);
         hash(&mut body);
         order(path, &mut body);
         let status = answer.status;
@@ -127,7 +128,9 @@ impl Memory {
                 Some(word) if fixed.contains(word) => out.push_str(word),
                 Some(word) => {
                     let named = self.taken.iter().find(|(_, taken)| *taken == word);
-                    out.push_str(&named.map_or("<uuid>".to_owned(), |(name, _)| format!("<{name}>")));
+                    out.push_str(
+                        &named.map_or("<uuid>".to_owned(), |(name, _)| format!("<{name}>")),
+                    );
                 }
                 None => {
                     let first = rest.chars().next().map_or(1, char::len_utf8);
@@ -152,9 +155,34 @@ fn is_uuid(word: &str) -> bool {
 /// Replaces the hash of an agent's service, which each program makes in its own way.
 fn hash(body: &mut Value) {
     if let Some(hash) = body.get_mut("ContentHash")
-        && hash.as_str().is_some_and(|hash| hash.len() == 16)
+        && hash
+            .as_str()
+            .is_some_and(|hash| !hash.is_empty() && hash.len() <= 16)
     {
         *hash = json!("<hash>");
+    }
+}
+
+/// Replaces what is chance in Consul itself: the clock of events, and an index told in words.
+fn chance(body: &mut Value) {
+    const INDEX_IN_WORDS: &str = "current modify index ";
+    match body {
+        Value::Array(items) => items.iter_mut().for_each(chance),
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                if name == "LTime" && field.as_u64() > Some(0) {
+                    *field = json!("<time>");
+                }
+                chance(field);
+            }
+        }
+        Value::String(text) => {
+            if let Some((before, after)) = text.split_once(INDEX_IN_WORDS) {
+                let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
+                *text = format!("{before}{INDEX_IN_WORDS}<index>{rest}");
+            }
+        }
+        _ => {}
     }
 }
 
@@ -166,7 +194,10 @@ fn rank(body: &mut Value, beginning: u64) {
     found.sort_unstable();
     found.dedup();
     each_index(body, &mut |index| {
-        if let Some(place) = index.as_u64().and_then(|value| found.binary_search(&value).ok()) {
+        if let Some(place) = index
+            .as_u64()
+            .and_then(|value| found.binary_search(&value).ok())
+        {
             *index = json!(format!("rank {}", place + 1));
         } else if index.as_u64() > Some(0) {
             *index = json!("old");
@@ -234,7 +265,13 @@ mod tests {
             json!([{"ID": "<S>", "Other": "x <uuid> y", "CreateIndex": "rank 1", "ModifyIndex": "rank 2"}, {"CreateIndex": "rank 1"}])
         );
         memory.keep("/p", &answer);
-        assert_eq!(memory.comparable("/p", &answer, b)["header"]["x-consul-index"], "same");
-        assert_eq!(memory.fill("/v1/session/info/$S"), format!("/v1/session/info/{a}"));
+        assert_eq!(
+            memory.comparable("/p", &answer, b)["header"]["x-consul-index"],
+            "same"
+        );
+        assert_eq!(
+            memory.fill("/v1/session/info/$S"),
+            format!("/v1/session/info/{a}")
+        );
     }
 }

@@ -22,7 +22,10 @@ impl Difference {
 
     /// The two values as text, where both are.
     pub(crate) fn texts(&self) -> Option<(&str, &str)> {
-        Some((self.consul.as_ref()?.as_str()?, self.ours.as_ref()?.as_str()?))
+        Some((
+            self.consul.as_ref()?.as_str()?,
+            self.ours.as_ref()?.as_str()?,
+        ))
     }
 }
 
@@ -92,7 +95,10 @@ mod tests {
             json!({"a": [1, {"b": 3}], "c": [1], "e": 1}),
         );
         let found = differences(&left, &right);
-        let places: Vec<&str> = found.iter().map(|difference| difference.place.as_str()).collect();
+        let places: Vec<&str> = found
+            .iter()
+            .map(|difference| difference.place.as_str())
+            .collect();
         assert_eq!(places, ["a/1/b", "c", "d", "e"]);
         assert_eq!(found[0].field(), "b");
     }

@@ -8,6 +8,7 @@
 
 mod answer;
 mod compare;
+mod generated;
 mod intended;
 mod pair;
 mod script;

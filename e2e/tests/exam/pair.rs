@@ -57,7 +57,11 @@ impl Request {
     pub(crate) fn line(&self) -> String {
         let mut line = format!("{} {} {}", self.method, self.path, self.body);
         if line.len() > 400 {
-            let cut = line.char_indices().map(|(at, _)| at).take_while(|at| *at <= 400).last();
+            let cut = line
+                .char_indices()
+                .map(|(at, _)| at)
+                .take_while(|at| *at <= 400)
+                .last();
             line.truncate(cut.unwrap_or(0));
             line.push('…');
         }
@@ -80,6 +84,8 @@ pub(crate) struct Waiting {
     consul: Receiver<Answer>,
     ours: Receiver<Answer>,
     woken: (Option<Answer>, Option<Answer>),
+    /// What Consul said when the wait began.
+    before: Answer,
 }
 
 impl Side {
@@ -156,7 +162,10 @@ impl Side {
         self.memory.clear();
         self.put("/v1/agent/maintenance?enable=false", "");
         for service in keys(&self.get("/v1/agent/services")) {
-            self.put(format!("/v1/agent/service/deregister/{}", escape(&service)), "");
+            self.put(
+                format!("/v1/agent/service/deregister/{}", escape(&service)),
+                "",
+            );
         }
         for check in keys(&self.get("/v1/agent/checks")) {
             self.put(format!("/v1/agent/check/deregister/{}", escape(&check)), "");
@@ -281,9 +290,8 @@ impl Pair {
         loop {
             let answers = (self.consul.send(request), self.ours.send(request));
             let unintended = self.judge(request, &answers, intended);
-            let settled = unintended.is_empty()
-                || request.method != "GET"
-                || started.elapsed() > SETTLE;
+            let settled =
+                unintended.is_empty() || request.method != "GET" || started.elapsed() > SETTLE;
             if settled {
                 self.consul.memory.keep(&request.path, &answers.0);
                 self.ours.memory.keep(&request.path, &answers.1);
@@ -303,8 +311,14 @@ impl Pair {
         intended: &Intended,
     ) -> Vec<Difference> {
         let fixed = format!("{}{}", request.path, request.body);
-        let consul = self.consul.memory.comparable(&request.path, &answers.0, &fixed);
-        let ours = self.ours.memory.comparable(&request.path, &answers.1, &fixed);
+        let consul = self
+            .consul
+            .memory
+            .comparable(&request.path, &answers.0, &fixed);
+        let ours = self
+            .ours
+            .memory
+            .comparable(&request.path, &answers.1, &fixed);
         let mut found = differences(&consul, &ours);
         found.retain(|difference| !intended.excuses(request, difference));
         found
@@ -315,25 +329,33 @@ impl Pair {
     /// # Panics
     /// If one of them gives no index.
     pub(crate) fn watch(&mut self, path: &str) -> Waiting {
-        let mut blocking = |side: &mut Side| {
+        let blocking = |side: &mut Side| {
             let path = side.memory.fill(path);
             let answer = side.send(&Request::get(path.as_str()));
             let index = answer
                 .header("x-consul-index")
                 .unwrap_or_else(|| panic!("{path} has an index"));
             let join = if path.contains('?') { '&' } else { '?' };
-            side.wait_for(&format!("{path}{join}index={index}&{HOLD}"))
+            let waiting = side.wait_for(&format!("{path}{join}index={index}&{HOLD}"));
+            (waiting, answer)
         };
+        let (consul, before) = blocking(&mut self.consul);
+        let (ours, _) = blocking(&mut self.ours);
         Waiting {
             path: path.to_owned(),
-            consul: blocking(&mut self.consul),
-            ours: blocking(&mut self.ours),
+            consul,
+            ours,
             woken: (None, None),
+            before,
         }
     }
 
     /// What differs between the answers of a query that has ended on both.
-    pub(crate) fn judge_woken(&mut self, waiting: &Waiting, intended: &Intended) -> Vec<Difference> {
+    pub(crate) fn judge_woken(
+        &mut self,
+        waiting: &Waiting,
+        intended: &Intended,
+    ) -> Vec<Difference> {
         let (Some(consul), Some(ours)) = &waiting.woken else {
             return Vec::new();
         };
@@ -367,6 +389,25 @@ impl Waiting {
             }
             thread::sleep(LOOK);
         }
+    }
+
+    /// Waits until the query has ended on Consul, or the limit has passed. Returns how it stands then.
+    pub(crate) fn await_consul(&mut self, limit: Duration) -> (bool, bool) {
+        let started = Instant::now();
+        while !self.woken().0 && started.elapsed() < limit {
+            thread::sleep(LOOK);
+        }
+        self.woken()
+    }
+
+    /// The first thing that Consul's answer says and did not say when the wait began.
+    pub(crate) fn news(&self, pair: &Pair, request: &Request) -> Option<Difference> {
+        let memory = &pair.consul.memory;
+        let before = memory.comparable(&request.path, &self.before, "");
+        let now = memory.comparable(&request.path, self.woken.0.as_ref()?, "");
+        differences(&before["body"], &now["body"])
+            .into_iter()
+            .next()
     }
 
     /// Waits until the query stands alike on both, or the limit has passed.

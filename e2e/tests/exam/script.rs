@@ -9,6 +9,7 @@
 //! watch w /v1/health/service/web           waits on both, from the index each has now
 //! woken w                                  it ended, and both answered alike
 //! asleep w                                 neither ended
+//! idle w                                   ended on Consul with nothing new to tell, not on ours
 //! until "passing" GET /v1/health/checks/x  asks until both answers contain it, then compares
 //! ```
 //!
@@ -36,6 +37,7 @@ pub(crate) enum Step {
     Watch(String, String),
     Woken(String),
     Asleep(String),
+    Idle(String),
     Until(String, Request),
 }
 
@@ -85,6 +87,7 @@ fn step(line: &str) -> Option<Step> {
         }
         "woken" => Step::Woken(rest.to_owned()),
         "asleep" => Step::Asleep(rest.to_owned()),
+        "idle" => Step::Idle(rest.to_owned()),
         "until" => {
             let (text, rest) = rest.strip_prefix('"')?.split_once("\" ")?;
             Step::Until(text.to_owned(), request(rest)?)
@@ -99,7 +102,10 @@ fn request(text: &str) -> Option<Request> {
         return None;
     }
     let mut headers = Vec::new();
-    while let Some((header, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
+    while let Some((header, after)) = rest
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once("] "))
+    {
         let (name, value) = header.split_once(": ")?;
         headers.push((name.to_owned(), value.to_owned()));
         rest = after;
@@ -141,8 +147,14 @@ mod tests {
         let text = "== one\n# no\nPUT /a {\"b\": 1}\nGET [Accept: x/y] /c\nS:0.ID <- GET /s\nwatch w /h?x\nuntil \"ok\" GET /z\n== two\nGET /{{ab*2}}?{{k#*2|&}}\n";
         let read = read(text);
         assert_eq!((read.len(), read[0].steps.len()), (2, 5));
-        assert_eq!(read[0].steps[0], Step::Exchange(Request::new("PUT", "/a", "{\"b\": 1}")));
-        assert_eq!(read[1].steps[0], Step::Exchange(Request::get("/abab?k0&k1")));
+        assert_eq!(
+            read[0].steps[0],
+            Step::Exchange(Request::new("PUT", "/a", "{\"b\": 1}"))
+        );
+        assert_eq!(
+            read[1].steps[0],
+            Step::Exchange(Request::get("/abab?k0&k1"))
+        );
         assert!(matches!(&read[0].steps[2], Step::Take { from, .. } if from == "0.ID"));
     }
 }

@@ -30,6 +30,7 @@ fn answer(mut stream: TcpStream) -> Option<()> {
         200 => "OK",
         429 => "Too Many Requests",
         500 => "Internal Server Error",
+        204 => "Odd",
         _ => "Status",
     };
     let body = format!("this is {code}");

@@ -76,7 +76,10 @@ fn consul_and_the_embedded_registry_answer_alike() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     if filter.is_empty() {
         let unused = intended.unused();
-        assert!(unused.is_empty(), "no exchange differs any more as the list says: {unused:?}");
+        assert!(
+            unused.is_empty(),
+            "no exchange differs any more as the list says: {unused:?}"
+        );
     }
 }
 
@@ -92,34 +95,63 @@ fn run(pair: &mut Pair, sequence: &Sequence, web: SocketAddr, intended: &Intende
             Step::Exchange(request) => {
                 failures.extend(exchange(pair, request, intended).1);
             }
-            Step::Take { name, from, request } => {
+            Step::Take {
+                name,
+                from,
+                request,
+            } => {
                 let (answers, failed) = exchange(pair, request, intended);
                 failures.extend(failed);
-                pair.consul.memory.taken.insert(name.clone(), take(&answers.0, from));
-                pair.ours.memory.taken.insert(name.clone(), take(&answers.1, from));
+                pair.consul
+                    .memory
+                    .taken
+                    .insert(name.clone(), take(&answers.0, from));
+                pair.ours
+                    .memory
+                    .taken
+                    .insert(name.clone(), take(&answers.1, from));
             }
             Step::Watch(name, path) => {
                 watches.insert(name.clone(), pair.watch(path));
             }
             Step::Woken(name) => {
-                let watch = watches.get_mut(name).unwrap_or_else(|| panic!("no watch {name}"));
+                let watch = watches
+                    .get_mut(name)
+                    .unwrap_or_else(|| panic!("no watch {name}"));
                 match watch.await_both(wait::SOON) {
                     (true, true) => failures.extend(
                         pair.judge_woken(watch, intended)
                             .iter()
                             .map(|difference| format!("woken {name} {}: {difference}", watch.path)),
                     ),
-                    woken => failures.push(format!("{name} {}: woken (Consul, ours): {woken:?}", watch.path)),
+                    woken => failures.push(format!(
+                        "{name} {}: woken (Consul, ours): {woken:?}",
+                        watch.path
+                    )),
                 }
             }
             Step::Asleep(name) => {
-                let watch = watches.get_mut(name).unwrap_or_else(|| panic!("no watch {name}"));
+                let watch = watches
+                    .get_mut(name)
+                    .unwrap_or_else(|| panic!("no watch {name}"));
                 thread::sleep(ASLEEP);
                 let woken = watch.woken();
                 if woken != (false, false) {
-                    failures.push(format!("{name} {}: not asleep (Consul, ours): {woken:?}", watch.path));
+                    failures.push(format!(
+                        "{name} {}: not asleep (Consul, ours): {woken:?}",
+                        watch.path
+                    ));
                 }
                 pair.exchanges += 1;
+            }
+            Step::Idle(name) => {
+                let watch = watches
+                    .get_mut(name)
+                    .unwrap_or_else(|| panic!("no watch {name}"));
+                failures.extend(
+                    idle(pair, watch, intended)
+                        .map(|what| format!("idle {name} {}: {what}", watch.path)),
+                );
             }
             Step::Until(text, request) => failures.extend(until(pair, text, request, intended)),
         }
@@ -127,7 +159,11 @@ fn run(pair: &mut Pair, sequence: &Sequence, web: SocketAddr, intended: &Intende
     failures
 }
 
-fn exchange(pair: &mut Pair, request: &Request, intended: &Intended) -> ((Answer, Answer), Vec<String>) {
+fn exchange(
+    pair: &mut Pair,
+    request: &Request,
+    intended: &Intended,
+) -> ((Answer, Answer), Vec<String>) {
     let outcome = pair.exchange(request, intended);
     let failures = outcome
         .unintended
@@ -137,17 +173,36 @@ fn exchange(pair: &mut Pair, request: &Request, intended: &Intended) -> ((Answer
     (outcome.answers, failures)
 }
 
+/// A query that Consul ends although it has nothing new to tell, and ours does not. Returns what is wrong with that.
+fn idle(pair: &mut Pair, watch: &mut Waiting, intended: &Intended) -> Option<String> {
+    let woken = watch.await_consul(ASLEEP);
+    if woken != (true, false) {
+        return (woken != (false, false)).then(|| format!("woken (Consul, ours): {woken:?}"));
+    }
+    intended.idle();
+    let request = Request::get(watch.path.as_str());
+    watch
+        .news(pair, &request)
+        .map(|difference| format!("it was news: {difference}"))
+}
+
 /// Asks both until each has said `text`, then compares.
 fn until(pair: &mut Pair, text: &str, request: &Request, intended: &Intended) -> Vec<String> {
     let started = Instant::now();
     loop {
         let says = |answer: Answer| answer.text().contains(text);
-        let said = (says(pair.consul.send(request)), says(pair.ours.send(request)));
+        let said = (
+            says(pair.consul.send(request)),
+            says(pair.ours.send(request)),
+        );
         if said == (true, true) {
             return exchange(pair, request, intended).1;
         }
         if started.elapsed() > wait::SOON {
-            return vec![format!("{}: {text:?} came (Consul, ours): {said:?}", request.line())];
+            return vec![format!(
+                "{}: {text:?} came (Consul, ours): {said:?}",
+                request.line()
+            )];
         }
         thread::sleep(Duration::from_millis(20));
     }

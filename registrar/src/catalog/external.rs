@@ -2,11 +2,12 @@
 //! Here a change of a check's output is a change like any other. The texts are Consul 1.8.7's.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{Check, Instance, Key, Node, Origin, Status, fold};
+use super::model::{Check, Instance, Key, Node, Origin, Status, Stored, fold};
 use super::store::Output;
 use super::topic::{Change, Effects};
 use super::{Catalog, CatalogError};
@@ -168,6 +169,9 @@ impl Catalog {
         if !write.node_id.is_empty() && write.node_id.len() != UUID_LENGTH {
             return failed("Bad node ID: uuid string is wrong length");
         }
+        if let Some(what) = bad_uuid(&write.node_id) {
+            return Err(CatalogError::Failed(format!("Bad node ID: {what}")));
+        }
         if let Some(ExternalService(instance)) = &mut write.service {
             if instance.name.is_empty() && !instance.id.is_empty() {
                 return failed("Must provide service name with ID");
@@ -220,6 +224,7 @@ impl Catalog {
         if known.is_some() && write.skip_node_update {
             return Ok(());
         }
+        let mut renamed = None;
         if let Some(old) = self.node_ids.get(write.node_id.as_str()).cloned() {
             if old != *key && old == self.local {
                 return Err(CatalogError::Failed(format!(
@@ -228,6 +233,7 @@ impl Catalog {
                 )));
             }
             if old != *key {
+                renamed = self.nodes.get(&old).map(|row| row.node.create_index);
                 self.remove_node(change, &old);
             }
         }
@@ -240,8 +246,30 @@ impl Catalog {
             meta: write.node_meta.clone(),
         };
         self.put_node(change, node);
+        if let (Some(create_index), Some(row)) = (renamed, self.nodes.get_mut(key)) {
+            // Under its new name it is as old as it was.
+            row.node = Arc::new(Stored {
+                create_index,
+                ..(*row.node).clone()
+            });
+        }
         Ok(())
     }
+}
+
+/// What is wrong with the text of a UUID of the right length.
+fn bad_uuid(text: &str) -> Option<String> {
+    let dash = |at| matches!(at, 8 | 13 | 18 | 23);
+    let mut bytes = text.bytes().enumerate();
+    if bytes.any(|(at, byte)| dash(at) != (byte == b'-')) {
+        return Some("uuid is improperly formatted".into());
+    }
+    let mut digits = text.chars().filter(|c| *c != '-');
+    let odd = digits.find(|c| !c.is_ascii_hexdigit())?;
+    Some(format!(
+        "encoding/hex: invalid byte: U+{:04X} '{odd}'",
+        u32::from(odd)
+    ))
 }
 
 impl From<Instance> for ExternalService {

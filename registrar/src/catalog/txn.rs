@@ -63,18 +63,17 @@ pub type Faults = Vec<(usize, String)>;
 type Outcome = Result<Vec<Shown>, String>;
 
 impl Operation {
-    /// Whether it can change anything.
+    /// Whether it can change anything. Of a verb that is not known Consul thinks so, except on keys.
     pub fn is_write(&self) -> bool {
-        let verb = match self {
-            Operation::Key(operation) => &operation.verb,
+        match self {
+            Operation::Key(operation) => matches!(
+                operation.verb.as_str(),
+                "set" | "cas" | "lock" | "unlock" | "delete" | "delete-cas" | "delete-tree"
+            ),
             Operation::Node(verb, ..)
             | Operation::Service(verb, ..)
-            | Operation::Check(verb, ..) => verb,
-        };
-        matches!(
-            verb.as_str(),
-            "set" | "cas" | "lock" | "unlock" | "delete" | "delete-cas" | "delete-tree"
-        )
+            | Operation::Check(verb, ..) => verb != "get",
+        }
     }
 }
 

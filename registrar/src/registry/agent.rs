@@ -23,7 +23,18 @@ const VERSION: &str = "1.8.7";
 
 type Result = std::result::Result<Answer, Failure>;
 
-pub(super) fn leader(state: &State) -> String {
+/// `status/leader` and `status/peers`: this server, alone.
+pub(super) fn status(state: &State, call: &Call, list: bool) -> Result {
+    call.own_place(&state.local.datacenter)
+        .map_err(Failure::without_index)?;
+    if list {
+        answer(call, &[leader(state)])
+    } else {
+        answer(call, &leader(state))
+    }
+}
+
+fn leader(state: &State) -> String {
     let address = &state.local.address;
     if address.contains(':') {
         format!("[{address}]:{SERVER_PORT}")
@@ -104,7 +115,7 @@ pub(super) fn checks(state: &State, call: &Call) -> Result {
         };
         (&*row.id, view)
     });
-    filtered::map(call, filtered::Shape::Check, views)
+    filtered::map(call, filtered::Shape::AgentCheck, views)
 }
 
 /// One instance. With `hash` it waits until the contents are others.

@@ -134,7 +134,12 @@ pub(super) fn by_id(state: &State, call: &Call) -> Result {
     }
     let reason = format!("ServiceId {id} not found");
     let body = serde_json::json!({"AggregatedStatus": "critical", "Service": null, "Checks": null});
-    not_found(call, reason, &body)
+    let answer = not_found(call, reason, &body)?;
+    // Consul calls it so here, even where it is bare text.
+    Ok(Answer {
+        content_type: Some("application/json"),
+        ..answer
+    })
 }
 
 pub(super) fn by_name(state: &State, call: &Call) -> Result {

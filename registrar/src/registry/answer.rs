@@ -29,6 +29,8 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
     /// Whether the body is packed already.
     pub(super) packed: bool,
+    /// Not that it depends on what the client accepts: it never came to that.
+    pub(super) bare: bool,
 }
 
 /// A refusal: a status and a line of text.
@@ -49,7 +51,13 @@ impl Answer {
             content_type: None,
             body: Bytes::new(),
             packed: false,
+            bare: false,
         }
+    }
+
+    /// Without the header `Vary`.
+    pub(super) fn without_vary(self) -> Answer {
+        Answer { bare: true, ..self }
     }
 
     /// A JSON body made elsewhere.
@@ -107,7 +115,9 @@ impl Answer {
         let mut reply = Response::new(Full::new(self.body));
         *reply.status_mut() = self.status;
         let headers = reply.headers_mut();
-        headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+        if !self.bare {
+            headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+        }
         if self.packed {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }

@@ -29,7 +29,12 @@ pub(super) async fn deregister(state: &State, call: &Call) -> Result {
 }
 
 pub(super) fn datacenters(state: &State, call: &Call) -> Result {
-    agent::answer(call, &[&state.local.datacenter])
+    let answer = agent::answer(call, &[&state.local.datacenter])?;
+    Ok(if call.has("cached") {
+        answer.header("x-cache", "MISS")
+    } else {
+        answer
+    })
 }
 
 pub(super) async fn nodes(state: &State, call: &Call) -> Result {
@@ -96,6 +101,8 @@ pub(super) async fn service(state: &State, call: &Call, connect: bool) -> Result
 struct NodeWithServices {
     found: Option<(Shared<Node>, Vec<Shared<Instance>>)>,
     list: bool,
+    /// A list that a filter left nothing of is empty; one that was empty is none.
+    filtered: bool,
 }
 
 impl Serialize for NodeWithServices {
@@ -113,7 +120,9 @@ impl Serialize for NodeWithServices {
         map.serialize_entry("Node", &NodeView(node))?;
         let views = instances.iter().map(|row| ServiceView(row));
         if self.list {
-            map.serialize_entry("Services", &views.collect::<Vec<_>>())?;
+            let views: Vec<_> = views.collect();
+            let views = (self.filtered || !views.is_empty()).then_some(views);
+            map.serialize_entry("Services", &views)?;
         } else {
             let by_id: BTreeMap<&str, ServiceView<'_>> =
                 views.map(|view| (&*view.0.id, view)).collect();
@@ -134,7 +143,11 @@ pub(super) async fn node(state: &State, call: &Call, list: bool) -> Result {
         if let Some((_, rows)) = &mut found {
             rows.retain(|row| filter.takes(&ServiceView(row)));
         }
-        NodeWithServices { found, list }
+        NodeWithServices {
+            found,
+            list,
+            filtered: !filter.is_any(),
+        }
     })
     .await
 }

@@ -16,6 +16,7 @@ pub(super) enum Shape {
     Health,
     Check,
     AgentService,
+    AgentCheck,
 }
 
 impl Shape {
@@ -27,6 +28,20 @@ impl Shape {
             Shape::Health => &filter::HEALTH,
             Shape::Check => &filter::CHECK,
             Shape::AgentService => &filter::AGENT_SERVICE,
+            Shape::AgentCheck => &filter::CHECK,
+        }
+    }
+
+    /// Consul says it with the headers of a query that nobody answered, where it is a query to the catalog.
+    fn refusal(self, text: String) -> Failure {
+        match self {
+            Shape::AgentService => Failure::failed(text),
+            // Here Consul finds out only when it has a row in hand, and then says no more than that.
+            Shape::AgentCheck => Failure::failed(match text.split_once(": Selector ") {
+                Some((_, rest)) => format!("Selector {rest}"),
+                None => text,
+            }),
+            _ => Failure::failed(text).with_index(),
         }
     }
 }
@@ -40,7 +55,7 @@ impl Filter {
             None | Some("") => Ok(Filter(None)),
             Some(text) => Expression::new(text, shape.kind())
                 .map(|expression| Filter(Some(expression)))
-                .map_err(|error| Failure::failed(error.to_string())),
+                .map_err(|error| shape.refusal(error.to_string())),
         }
     }
 

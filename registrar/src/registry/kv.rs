@@ -110,7 +110,7 @@ async fn get(state: &State, call: &Call) -> Result {
     let Some(first) = rows.first() else {
         return Ok(none(index));
     };
-    if call.has("raw") {
+    if call.has("raw") && !recurse {
         let answer = Answer {
             body: first.value.value.clone(),
             ..Answer::text(StatusCode::OK, "")
@@ -159,8 +159,9 @@ fn number(text: &str) -> std::result::Result<u64, Failure> {
 /// Refuses two parameters that exclude each other.
 fn conflict(call: &Call, a: &str, b: &str) -> std::result::Result<(), Failure> {
     match (call.parameter(a), call.parameter(b)) {
-        (Some(first), Some(second)) => Err(Failure::invalid(format!(
-            "Conflicting flags: {a}={first}&{b}={second}"
+        (Some(_), Some(_)) => Err(Failure::invalid(format!(
+            "Conflicting flags: {}",
+            call.encoded()
         ))),
         _ => Ok(()),
     }
@@ -173,8 +174,7 @@ async fn put(state: &State, call: &Call) -> Result {
     conflict(call, "acquire", "release")?;
     conflict(call, "cas", "acquire")?;
     conflict(call, "cas", "release")?;
-    let flags = call.parameter("flags").filter(|text| !text.is_empty());
-    let flags = flags.map_or(Ok(0), number)?;
+    let flags = call.parameter("flags").map_or(Ok(0), number)?;
     let how = if let Some(text) = call.parameter("cas") {
         HowToSet::If(number(text)?)
     } else if let Some(session) = call.parameter("acquire") {

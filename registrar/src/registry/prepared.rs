@@ -63,6 +63,9 @@ fn vet(query: &Prepared) -> Result<()> {
     if query.service.is_empty() {
         return bad("Must provide a Service name to query".into());
     }
+    if query.nearest < 0 {
+        return bad(format!("Bad NearestN '{}', must be >= 0", query.nearest));
+    }
     if !matches!(query.template.as_str(), "" | "name_prefix_match") {
         return bad(format!("Bad Template.Type '{}'", query.template));
     }
@@ -144,6 +147,11 @@ pub(super) async fn one(state: &State, call: &Call) -> Result {
     }
     let mut query = body::prepared_query(&call.body)?;
     query.id = id.to_owned();
+    if !state.read().prepared().iter().any(|row| row.id == id) {
+        return Err(Failure::failed(format!(
+            "Cannot modify non-existent prepared query: '{id}'"
+        )));
+    }
     vet(&query)?;
     let query = Box::new(query);
     state

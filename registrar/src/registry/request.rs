@@ -95,6 +95,16 @@ impl Call {
             .map(|(_, value)| value.as_str())
     }
 
+    /// All parameters as Go writes them: sorted by name, escaped.
+    pub(super) fn encoded(&self) -> String {
+        let mut sorted: Vec<&(String, String)> = self.parameters.iter().collect();
+        sorted.sort_by(|a, b| a.0.cmp(&b.0));
+        let pairs = sorted
+            .iter()
+            .map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+        pairs.collect::<Vec<_>>().join("&")
+    }
+
     /// Every value of a parameter.
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.parameters
@@ -232,6 +242,21 @@ pub(super) fn truth(word: &str) -> Option<bool> {
     }
 }
 
+/// Go's `url.QueryEscape`.
+fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            b' ' => encoded.push('+'),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
 fn decode(text: &str, plus_is_space: bool) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes().iter();
@@ -291,6 +316,7 @@ mod tests {
         let odd = call("/v1/a%2Fb+c?tag=a+b%20c&tag=d");
         assert_eq!(odd.path, "/v1/a/b+c");
         assert_eq!(odd.all("tag").collect::<Vec<_>>(), ["a b c", "d"]);
+        assert_eq!(call("/x?b=2+&a=%26").encoded(), "a=%26&b=2+");
         let bad: Uri = "/x?%zz".parse().expect("a valid URI");
         assert_eq!(
             Call::new(Method::GET, &bad, HeaderMap::new()).err(),

@@ -89,13 +89,14 @@ pub(super) async fn respond(
 ) -> Reply {
     let (parts, body) = request.into_parts();
     let gzip = gzip::is_wanted(&parts.headers);
-    if parts.uri.path().contains("//") {
-        return answer::moved(&parts.method, &clean(parts.uri.path()), parts.uri.query());
+    if let Some(path) = clean(parts.uri.path()) {
+        return answer::moved(&parts.method, &path, parts.uri.query());
     }
     let mut call = match Call::new(parts.method.clone(), &parts.uri, parts.headers) {
         Ok(call) => call,
         Err(BadEscape::Path) => {
-            return Answer::from(Failure::invalid("400 Bad Request: invalid URL escape"))
+            return Answer::from(Failure::invalid("400 Bad Request"))
+                .without_vary()
                 .into_reply(gzip);
         }
         Err(BadEscape::Query) => {
@@ -209,8 +210,8 @@ fn count(state: &State, call: &Call, route: &mux::Route, began: Instant, status:
 
 async fn dispatch(state: &Arc<State>, call: &Call, endpoint: Endpoint) -> Result<Answer, Failure> {
     match endpoint {
-        Endpoint::StatusLeader => agent::answer(call, &agent::leader(state)),
-        Endpoint::StatusPeers => agent::answer(call, &[agent::leader(state)]),
+        Endpoint::StatusLeader => agent::status(state, call, false),
+        Endpoint::StatusPeers => agent::status(state, call, true),
         Endpoint::AclDisabled => Err(acl::disabled()),
         Endpoint::AclSelf => acl::own_token(state, call),
         Endpoint::AgentSelf => agent::this(state, call),
@@ -261,7 +262,12 @@ async fn dispatch(state: &Arc<State>, call: &Call, endpoint: Endpoint) -> Result
         Endpoint::EventList => event::list(state, call).await,
         Endpoint::Txn => txn::endpoint(state, call).await,
         Endpoint::TurnoJoin => joining::endpoint(state, call),
-        Endpoint::CoordinateNodes | Endpoint::CoordinateDatacenters => {
+        Endpoint::CoordinateNodes => {
+            state.rights(call)?;
+            let none: [u8; 0] = [];
+            Ok(agent::answer(call, &none)?.indexed(1, None))
+        }
+        Endpoint::CoordinateDatacenters => {
             state.rights(call)?;
             let none: [u8; 0] = [];
             agent::answer(call, &none)
@@ -292,15 +298,28 @@ fn is_foreign_page(headers: &HeaderMap) -> bool {
     own.is_none() || own != text(&header::HOST)
 }
 
-/// The path with runs of `/` made one.
-fn clean(path: &str) -> String {
-    let mut cleaned = String::with_capacity(path.len());
-    for c in path.chars() {
-        if c != '/' || !cleaned.ends_with('/') {
-            cleaned.push(c);
+/// The path without empty, `.` and `..` segments, if it has any: Go's `path.Clean`, with the `/` at the end kept.
+fn clean(path: &str) -> Option<String> {
+    let odd = path.contains("//") || path.split('/').any(|word| matches!(word, "." | ".."));
+    if !odd {
+        return None;
+    }
+    let mut kept: Vec<&str> = Vec::new();
+    for word in path.split('/') {
+        match word {
+            "" | "." => {}
+            ".." => {
+                kept.pop();
+            }
+            word => kept.push(word),
         }
     }
-    cleaned
+    let end = if path.ends_with('/') && !kept.is_empty() {
+        "/"
+    } else {
+        ""
+    };
+    Some(format!("/{}{end}", kept.join("/")))
 }
 
 #[cfg(test)]
@@ -349,6 +368,15 @@ mod tests {
 
     #[test]
     fn paths_are_cleaned() {
-        assert_eq!(clean("//v1///kv//x"), "/v1/kv/x");
+        let table = [
+            ("//v1///kv//x", Some("/v1/kv/x")),
+            ("/v1/../v1/kv/./", Some("/v1/kv/")),
+            ("/../..", Some("/")),
+            ("/v1/kv/..x", None),
+            ("/v1/kv/", None),
+        ];
+        for (path, expected) in table {
+            assert_eq!(clean(path).as_deref(), expected, "{path}");
+        }
     }
 }

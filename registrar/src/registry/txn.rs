@@ -75,7 +75,8 @@ pub(super) async fn endpoint(state: &State, call: &Call) -> Result {
         }
     };
     if !writes {
-        reply["Index"] = json!(state.read().index());
+        // Consul leaves it at that.
+        reply["Index"] = json!(0);
         reply["LastContact"] = json!(0);
         reply["KnownLeader"] = json!(true);
         reply["ConsistencyLevel"] = json!("");

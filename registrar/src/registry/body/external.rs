@@ -104,6 +104,19 @@ pub(super) fn check(value: Value) -> Result<(ExternalCheck, u64)> {
     Ok((ExternalCheck { node, check }, index))
 }
 
+/// What kind of check a definition makes; none if it does not say how often.
+fn kind_of(definition: &Value) -> &'static str {
+    if definition.get("Interval").is_none() {
+        return "";
+    }
+    let has = |key| definition.get(key).is_some();
+    match (has("HTTP"), has("TCP")) {
+        (true, _) => "http",
+        (_, true) => "tcp",
+        _ => "",
+    }
+}
+
 /// A node's record, with the index it was read at.
 pub(super) fn node_record(value: Value) -> Result<(Write, u64)> {
     let path = Path::Under("Node.Node".into());
@@ -121,13 +134,6 @@ pub(super) fn node_record(value: Value) -> Result<(Write, u64)> {
     fields.ignore(&["CreateIndex"]);
     fields.finish()?;
     Ok((write, index))
-}
-
-fn kind_of(definition: &Value) -> &'static str {
-    ["HTTP", "TCP"]
-        .into_iter()
-        .find(|key| definition.get(key).is_some())
-        .map_or("", |key| if key == "HTTP" { "http" } else { "tcp" })
 }
 
 /// The definition as Consul echoes it: known fields only, durations in Go's spelling, nothing that is empty.

@@ -54,6 +54,8 @@ pub(in super::super) fn session_request(body: &[u8]) -> Result<SessionRequest> {
         (Some(written), _) => written,
         (None, _) => vec![NODE_CHECK.into()],
     };
+    // Old clients name the one check that every session has anyway; Consul does not keep that.
+    let checks = checks.filter(|checks| !matches!(&checks[..], [only] if **only == *NODE_CHECK));
     let node = fields.string("Node")?;
     Ok(SessionRequest {
         name: fields.string("Name")?,

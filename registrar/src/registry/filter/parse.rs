@@ -362,14 +362,58 @@ impl Parser<'_> {
             );
         };
         let found = &rest[1..=end];
-        if quote == '"' && found.contains('\\') {
-            // Consul's grammar ends the text at the first quote and then finds the escape broken.
-            return self.fault(self.at, "rule \"string\": invalid syntax");
-        }
-        let found = found.to_owned();
+        let found = if quote == '"' {
+            match unquoted(found) {
+                Some(found) => found,
+                // The grammar ends the text at the first quote, escaped or not, and then finds the escape broken.
+                None => return self.fault(self.at, "rule \"string\": invalid syntax"),
+            }
+        } else {
+            found.to_owned()
+        };
         self.at += end + 2;
         Some(found)
     }
+}
+
+/// A text in double quotes without them, its escapes resolved as Go does; `None` if one is not known.
+fn unquoted(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        if c != '\\' {
+            if c == '\n' {
+                return None;
+            }
+            out.push(c);
+            continue;
+        }
+        out.push(match rest.next()? {
+            'a' => '\u{7}',
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'v' => '\u{b}',
+            '\\' => '\\',
+            kind @ ('x' | 'u' | 'U') => {
+                let digits = match kind {
+                    'x' => 2,
+                    'u' => 4,
+                    _ => 8,
+                };
+                let mut code = 0;
+                for _ in 0..digits {
+                    code = code * 16 + rest.next()?.to_digit(16)?;
+                }
+                // A byte that is no character by itself would make text that JSON cannot hold.
+                char::from_u32(code).filter(|_| kind != 'x' || code < 0x80)?
+            }
+            _ => return None,
+        });
+    }
+    Some(out)
 }
 
 fn no_value(selector: Vec<String>, operator: Operator) -> Match {
