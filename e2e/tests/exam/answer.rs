@@ -232,6 +232,21 @@ fn order(path: &str, body: &mut Value) {
     {
         services.values_mut().for_each(sort);
     }
+    if path.starts_with("/v1/agent/health/") {
+        each_list(body, "Checks", &mut sort);
+        sort(body);
+    }
+}
+
+/// Visits every list of that name.
+fn each_list(value: &mut Value, name: &str, visit: &mut impl FnMut(&mut Value)) {
+    match value {
+        Value::Array(items) => items
+            .iter_mut()
+            .for_each(|item| each_list(item, name, visit)),
+        Value::Object(fields) => fields.get_mut(name).into_iter().for_each(visit),
+        _ => {}
+    }
 }
 
 fn sort(list: &mut Value) {

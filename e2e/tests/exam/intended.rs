@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::compare::Difference;
-use crate::pair::{Request, Waiting};
+use crate::pair::Request;
 
 /// One intended difference.
 pub(crate) struct Entry {
@@ -18,7 +18,7 @@ pub(crate) struct Entry {
     pub(crate) consul: &'static str,
     pub(crate) ours: &'static str,
     pub(crate) reason: &'static str,
-    excuses: fn(&Request, &Difference) -> bool,
+    excuses: fn(&Request, &Difference, &Value) -> bool,
 }
 
 /// The list at work: it remembers which entries were needed.
@@ -28,25 +28,25 @@ pub(crate) struct Intended {
 }
 
 impl Intended {
-    /// Whether a difference is on the list.
-    pub(crate) fn excuses(&self, request: &Request, difference: &Difference) -> bool {
+    /// Whether a difference is on the list. `consul` is the whole of what Consul said.
+    pub(crate) fn excuses(
+        &self,
+        request: &Request,
+        difference: &Difference,
+        consul: &Value,
+    ) -> bool {
         let entry = LIST
             .iter()
-            .find(|entry| (entry.excuses)(request, difference));
+            .find(|entry| (entry.excuses)(request, difference, consul));
         if let Some(entry) = entry {
             *self.used.borrow_mut().entry(entry.what).or_default() += 1;
         }
         entry.is_some()
     }
 
-    /// Counts a wait that Consul ended for nothing.
+    /// Counts a wait that one of the two ended for nothing.
     pub(crate) fn idle(&self) {
         *self.used.borrow_mut().entry(IDLE).or_default() += 1;
-    }
-
-    /// Whether a query may end on one side only.
-    pub(crate) fn excuses_wake(&self, _waiting: &Waiting, _woken: (bool, bool)) -> bool {
-        false
     }
 
     /// Entries that nothing needed.
@@ -87,7 +87,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "`null` in some answers, `[]` in others",
         ours: "as most answers of Consul have them",
         reason: "which of the two comes depends on the road a registration took; every client takes both for no tags",
-        excuses: |_, difference| {
+        excuses: |_, difference, _| {
             matches!(difference.field(), "Tags" | "ServiceTags")
                 && empty_list(&difference.consul)
                 && empty_list(&difference.ours)
@@ -98,7 +98,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "those on which its servers and its gossip speak",
         ours: "8300 and 8301, the usual ones, in `status`, `members`, `self` and the service `consul`",
         reason: "the embedded registry has no such ports; clients read that there is a leader, not where",
-        excuses: |request, difference| {
+        excuses: |request, difference, _| {
             let ours = difference
                 .ours
                 .as_ref()
@@ -117,7 +117,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "`DebugConfig` with 206 settings, `Stats` of Raft and gossip, tags of gossip in `Member`",
         ours: "what clients read: `Config`, `Member`, `Stats.agent`",
         reason: "there is no Raft and no gossip to tell of",
-        excuses: |request, difference| {
+        excuses: |request, difference, _| {
             path(request, "/v1/agent/")
                 && (difference.place.starts_with("body/DebugConfig")
                     || difference.place.starts_with("body/Stats")
@@ -130,7 +130,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "`members?wan` names them `NODE.DATACENTER`",
         ours: "as without `wan`",
         reason: "there is one datacenter",
-        excuses: |request, difference| {
+        excuses: |request, difference, _| {
             path(request, "/v1/agent/members?wan") && difference.field() == "Name"
         },
     },
@@ -139,7 +139,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "measures distances between nodes",
         ours: "answers that there are none",
         reason: "one machine has no distances",
-        excuses: |request, difference| {
+        excuses: |request, difference, _| {
             path(request, "/v1/coordinate/") && difference.place.starts_with("body")
         },
     },
@@ -148,7 +148,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "as Go's decoder says it, with the types of its source in it",
         ours: "the same status and beginning; the rest differs for odd bodies",
         reason: "nobody reads Go's type definitions out of an error",
-        excuses: |_, difference| {
+        excuses: |_, difference, _| {
             both_begin(difference, "Request decode failed: ")
                 || both_begin(difference, "Failed to parse body: ")
         },
@@ -158,7 +158,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "as Go's `regexp` says it",
         ours: "as the Rust crate `regex` says it",
         reason: "another engine; the same expressions are refused",
-        excuses: |_, difference| {
+        excuses: |_, difference, _| {
             difference.texts().is_some_and(|(consul, ours)| {
                 consul.contains("error parsing regexp: ")
                     && consul.split("error").next() == ours.split("error").next()
@@ -170,7 +170,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "names every token that would have been right there",
         ours: "names the place",
         reason: "the list is made by Consul's parser generator, not for readers",
-        excuses: |_, difference| {
+        excuses: |_, difference, _| {
             both_begin(
                 difference,
                 "Failed to create boolean expression evaluator: 1:",
@@ -182,19 +182,20 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "ignores it (newer versions take it)",
         ours: "takes it, as Consul does since 1.14",
         reason: "Prometheus and Traefik send it",
-        excuses: |request, difference| {
+        excuses: |request, difference, _| {
             path(request, "/v1/catalog/services?filter=") && difference.place.starts_with("body")
         },
     },
     Entry {
         what: "a node that is not in the catalog",
-        consul: "the index of `catalog/node/NAME` goes back when the node goes",
+        consul: "the index of `catalog/node/NAME` goes back when the node goes, and does not move while it is away",
         ours: "it goes on",
         reason: "an index that goes back makes clients begin anew",
-        excuses: |request, difference| {
+        excuses: |request, difference, consul| {
+            let body = &consul["body"];
             path(request, "/v1/catalog/node")
                 && difference.place == "header/x-consul-index"
-                && difference.consul == Some(json!("down"))
+                && (body.is_null() || body["Node"].is_null())
         },
     },
     Entry {
@@ -202,7 +203,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "registering an instance with its check again as it is moves the index of all checks",
         ours: "it stays",
         reason: "what changes nothing wakes nobody",
-        excuses: |request, difference| {
+        excuses: |request, difference, _| {
             let of_checks = [
                 "/v1/health/node/",
                 "/v1/health/checks/",
@@ -216,19 +217,29 @@ pub(crate) const LIST: &[Entry] = &[
     },
     Entry {
         what: IDLE,
-        consul: "ends a waiting query now and then although nothing it asks for changed: of an unknown service when \
-                 another comes or goes, of checks when one is registered again as it is, of a node when a neighbour \
-                 in its index moves",
-        ours: "waits on",
-        reason: "an answer without news costs both sides and tells nothing",
-        excuses: |_, _| false,
+        consul: "ends some although nothing they ask for changed: of an unknown service when another comes or goes, \
+                 of checks when one is registered again as it is, of a node when a neighbour in its index moves",
+        ours: "waits on there, and ends others: by a tag, when only instances without the tag change",
+        reason: "an answer without news tells nothing; which ones come is chance of how each keeps its indexes",
+        excuses: |_, _, _| false,
+    },
+    Entry {
+        what: "the tags of a check's service in `agent/checks`",
+        consul: "those of the time when the check was registered",
+        ours: "those of its last change of status, as in the catalog",
+        reason: "agent and catalog are one store here; the newer of the two is nearer to the truth",
+        excuses: |request, difference, _| {
+            let of_agent = ["/v1/agent/checks", "/v1/agent/health/"];
+            of_agent.iter().any(|start| path(request, start))
+                && (difference.place.contains("ServiceTags") || difference.field() == "ServiceName")
+        },
     },
     Entry {
         what: "a change of a check's output alone",
         consul: "the agent shows it at once, the catalog after 2.5 to 7.5 minutes",
         ours: "both show it at once; neither wakes anybody",
         reason: "held back, it only makes what people read older; waiting queries are spared by both alike",
-        excuses: |request, difference| {
+        excuses: |request, difference, _| {
             path(request, "/v1/health/")
                 && difference.field() == "Output"
                 && difference.texts().is_some()
@@ -239,7 +250,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "after a random part of its interval",
         ours: "at once",
         reason: "an instance need not wait for its interval to be known as healthy; checks are spread after their first run",
-        excuses: |request, difference| {
+        excuses: |request, difference, _| {
             path(request, "/v1/agent/checks")
                 && difference.texts().is_some_and(|(consul, ours)| {
                     consul.is_empty() && ours.contains("connection refused")
@@ -251,7 +262,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "the check is critical for a moment and then follows its service: two writes",
         ours: "it follows at once: one write",
         reason: "the moment in between is a false alarm",
-        excuses: |request, difference| {
+        excuses: |request, difference, _| {
             path(request, "/v1/health/checks/side") && difference.field() == "ModifyIndex"
         },
     },
@@ -260,7 +271,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "as the server wrote it",
         ours: "the usual one of the status",
         reason: "a phrase has no meaning of its own, and HTTP/2 has none",
-        excuses: |request, difference| {
+        excuses: |request, difference, _| {
             path(request, "/v1/agent/checks")
                 && difference.texts().is_some_and(|(consul, ours)| {
                     consul.contains("204 Odd") && ours.contains("204 No Content")
@@ -272,13 +283,13 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "answers 400 and an error with the list after it, in one body",
         ours: "answers the list",
         reason: "an oversight in Consul; no client sends it",
-        excuses: |request, _| path(request, "/v1/catalog/datacenters?stale&consistent"),
+        excuses: |request, _, _| path(request, "/v1/catalog/datacenters?stale&consistent"),
     },
     Entry {
         what: "OPTIONS of a prepared query",
         consul: "a body of `{}`",
         ours: "no body, as everywhere else",
         reason: "an oversight in Consul; nobody reads it",
-        excuses: |request, _| request.method == "OPTIONS" && path(request, "/v1/query/"),
+        excuses: |request, _, _| request.method == "OPTIONS" && path(request, "/v1/query/"),
     },
 ];

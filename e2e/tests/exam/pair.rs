@@ -84,8 +84,8 @@ pub(crate) struct Waiting {
     consul: Receiver<Answer>,
     ours: Receiver<Answer>,
     woken: (Option<Answer>, Option<Answer>),
-    /// What Consul said when the wait began.
-    before: Answer,
+    /// What Consul and ours said when the wait began.
+    before: (Answer, Answer),
 }
 
 impl Side {
@@ -320,7 +320,7 @@ impl Pair {
             .memory
             .comparable(&request.path, &answers.1, &fixed);
         let mut found = differences(&consul, &ours);
-        found.retain(|difference| !intended.excuses(request, difference));
+        found.retain(|difference| !intended.excuses(request, difference, &consul));
         found
     }
 
@@ -340,13 +340,13 @@ impl Pair {
             (waiting, answer)
         };
         let (consul, before) = blocking(&mut self.consul);
-        let (ours, _) = blocking(&mut self.ours);
+        let (ours, ours_before) = blocking(&mut self.ours);
         Waiting {
             path: path.to_owned(),
             consul,
             ours,
             woken: (None, None),
-            before,
+            before: (before, ours_before),
         }
     }
 
@@ -400,11 +400,14 @@ impl Waiting {
         self.woken()
     }
 
-    /// The first thing that Consul's answer says and did not say when the wait began.
+    /// The first thing that an answer says, Consul's or else ours, that it did not say when the wait began.
     pub(crate) fn news(&self, pair: &Pair, request: &Request) -> Option<Difference> {
-        let memory = &pair.consul.memory;
-        let before = memory.comparable(&request.path, &self.before, "");
-        let now = memory.comparable(&request.path, self.woken.0.as_ref()?, "");
+        let (side, before, now) = match &self.woken {
+            (Some(now), _) => (&pair.consul, &self.before.0, now),
+            (None, now) => (&pair.ours, &self.before.1, now.as_ref()?),
+        };
+        let before = side.memory.comparable(&request.path, before, "");
+        let now = side.memory.comparable(&request.path, now, "");
         differences(&before["body"], &now["body"])
             .into_iter()
             .next()

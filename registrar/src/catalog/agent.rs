@@ -195,11 +195,17 @@ impl Catalog {
         let Some(row) = self.check_row(&local, id) else {
             return;
         };
-        let check = Check {
+        let mut check = Check {
             status: status.clone(),
             output: output.into(),
             ..row.value.clone()
         };
+        let owner = self.local_row().instances.get(&check.service_id);
+        if let Some(owner) = owner.filter(|_| check.status != row.status) {
+            // A check that is written takes over what its instance is called by then.
+            check.service_name = owner.instance.name.clone();
+            check.service_tags = owner.instance.tags.clone();
+        }
         self.mark_critical(now, id, status == Status::Critical);
         self.put_check(change, &local, check, Output::Silent);
     }

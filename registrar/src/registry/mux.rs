@@ -34,6 +34,7 @@ const ROUTES: &[Route] = &[
     route("/v1/agent/maintenance", PUT, AgentMaintenance),
     route("/v1/agent/reload", PUT, AgentReload),
     route("/v1/agent/metrics", GET, AgentMetrics),
+    route("/v1/agent/token/", PUT, AclDisabled),
     route("/v1/agent/join/", PUT, AgentJoin),
     route("/v1/agent/force-leave/", PUT, AgentForceLeave),
     route("/v1/agent/health/service/id/", GET, AgentHealthById),

@@ -92,10 +92,7 @@ fn look(pair: &mut Pair, watches: &mut Vec<Waiting>, intended: &Intended) -> Res
         let request = Request::get(watch.path.as_str());
         let woken = match watch.woken() {
             // An end without news is Consul's alone; one with news comes on ours too.
-            (true, false) if watch.news(pair, &request).is_none() => {
-                intended.idle();
-                continue;
-            }
+            (true, false) if watch.news(pair, &request).is_none() => (true, false),
             _ => watch.await_alike(ALIKE),
         };
         match woken {
@@ -103,7 +100,7 @@ fn look(pair: &mut Pair, watches: &mut Vec<Waiting>, intended: &Intended) -> Res
             (true, true) => {
                 exchange(pair, &request, intended)?;
             }
-            woken if intended.excuses_wake(&watch, woken) => {}
+            _ if watch.news(pair, &request).is_none() => intended.idle(),
             woken => return Err(format!("{} woken (Consul, ours): {woken:?}", watch.path)),
         }
     }
