@@ -3,9 +3,12 @@
 //! What must differ between two registries is replaced here, alike for both: identifiers by what they stand for, indexes by
 //! their rank in the body and by how they moved since the last look. It does not know what may differ.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::Read as _;
 
 use e2e::http::Answer;
+use flate2::read::GzDecoder;
 use serde_json::{Map, Value, json};
 
 /// Headers whose values are compared as they are.
@@ -69,8 +72,9 @@ impl Memory {
                 headers.insert(name.to_owned(), json!(movement(before, value)));
             }
         }
-        let mut body =
-            serde_json::from_slice(&answer.body).unwrap_or_else(|_| Value::String(answer.text()));
+        let bytes = content(answer);
+        let mut body = serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
         self.rename(&mut body, fixed);
         rank(&mut body, self.beginning);
         chance(&mut body);
@@ -143,6 +147,19 @@ impl Memory {
         }
         out
     }
+}
+
+/// The body without its compression. One that cannot be unpacked stays as it is, and differs.
+fn content(answer: &Answer) -> Cow<'_, [u8]> {
+    let mut plain = Vec::new();
+    if answer.header("content-encoding") == Some("gzip")
+        && GzDecoder::new(answer.body.as_slice())
+            .read_to_end(&mut plain)
+            .is_ok()
+    {
+        return Cow::Owned(plain);
+    }
+    Cow::Borrowed(&answer.body)
 }
 
 fn is_uuid(word: &str) -> bool {

@@ -1,7 +1,7 @@
 //! Where the embedded registry is meant to differ from Consul 1.8.7, and why. Nothing else may differ.
 //!
-//! The list cannot rot: an entry that no exchange needs any more fails the exam, and `docs/differences.md` is written from
-//! it. It judges one difference of one exchange at a time and knows nothing of how they come about.
+//! The list cannot rot: an entry that no exchange needs any more fails the exam, and the list in `docs/differences.md` is
+//! written from it. It judges one difference of one exchange at a time and knows nothing of how they come about.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,7 +18,16 @@ pub(crate) struct Entry {
     pub(crate) consul: &'static str,
     pub(crate) ours: &'static str,
     pub(crate) reason: &'static str,
+    shown_by: ShownBy,
     excuses: fn(&Request, &Difference, &Value) -> bool,
+}
+
+/// Which exchanges show a difference every time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ShownBy {
+    Written,
+    /// Chance decides in Consul too: only many exchanges show it for certain.
+    Generated,
 }
 
 /// The list at work: it remembers which entries were needed.
@@ -39,20 +48,45 @@ impl Intended {
             .iter()
             .find(|entry| (entry.excuses)(request, difference, consul));
         if let Some(entry) = entry {
-            *self.used.borrow_mut().entry(entry.what).or_default() += 1;
+            self.count(entry.what);
         }
         entry.is_some()
     }
 
     /// Counts a wait that one of the two ended for nothing.
     pub(crate) fn idle(&self) {
-        *self.used.borrow_mut().entry(IDLE).or_default() += 1;
+        self.count(IDLE);
     }
 
-    /// Entries that nothing needed.
-    pub(crate) fn unused(&self) -> Vec<&'static str> {
+    /// Whether a wait that only one of the two ended is on the list: ours tells that a node has gone.
+    pub(crate) fn excuses_wake(&self, path: &str, woken: (bool, bool), told: &Value) -> bool {
+        let gone =
+            path.starts_with("/v1/catalog/node/") && woken == (false, true) && told.is_null();
+        if gone {
+            self.count(NODE_GONE);
+        }
+        gone
+    }
+
+    fn count(&self, what: &'static str) {
+        *self.used.borrow_mut().entry(what).or_default() += 1;
+    }
+
+    /// Which entries were needed and how often, in one line.
+    pub(crate) fn needed(&self) -> String {
+        let used = self.used.borrow();
+        let words: Vec<String> = used
+            .iter()
+            .map(|(what, times)| format!("{what} ({times})"))
+            .collect();
+        words.join(", ")
+    }
+
+    /// Entries that exchanges of one kind should have needed and did not.
+    pub(crate) fn unused(&self, kind: ShownBy) -> Vec<&'static str> {
         let used = self.used.borrow();
         LIST.iter()
+            .filter(|entry| entry.shown_by == kind)
             .map(|entry| entry.what)
             .filter(|what| !used.contains_key(what))
             .collect()
@@ -62,12 +96,8 @@ impl Intended {
 /// The name under which waits are counted that Consul ends for nothing: no single exchange shows them.
 const IDLE: &str = "waits that end for nothing";
 
-fn empty_list(value: &Option<Value>) -> bool {
-    match value {
-        None | Some(Value::Null) => true,
-        Some(value) => value.as_array().is_some_and(Vec::is_empty),
-    }
-}
+/// The same for waits that tell of a node's end.
+const NODE_GONE: &str = "a node that is not in the catalog";
 
 /// Whether both sides say something that begins alike.
 fn both_begin(difference: &Difference, start: &str) -> bool {
@@ -83,21 +113,11 @@ fn path(request: &Request, start: &str) -> bool {
 
 pub(crate) const LIST: &[Entry] = &[
     Entry {
-        what: "tags that are not there",
-        consul: "`null` in some answers, `[]` in others",
-        ours: "as most answers of Consul have them",
-        reason: "which of the two comes depends on the road a registration took; every client takes both for no tags",
-        excuses: |_, difference, _| {
-            matches!(difference.field(), "Tags" | "ServiceTags")
-                && empty_list(&difference.consul)
-                && empty_list(&difference.ours)
-        },
-    },
-    Entry {
         what: "ports of the server itself",
         consul: "those on which its servers and its gossip speak",
         ours: "8300 and 8301, the usual ones, in `status`, `members`, `self` and the service `consul`",
         reason: "the embedded registry has no such ports; clients read that there is a leader, not where",
+        shown_by: ShownBy::Written,
         excuses: |request, difference, _| {
             let ours = difference
                 .ours
@@ -117,6 +137,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "`DebugConfig` with 206 settings, `Stats` of Raft and gossip, tags of gossip in `Member`",
         ours: "what clients read: `Config`, `Member`, `Stats.agent`",
         reason: "there is no Raft and no gossip to tell of",
+        shown_by: ShownBy::Written,
         excuses: |request, difference, _| {
             path(request, "/v1/agent/")
                 && (difference.place.starts_with("body/DebugConfig")
@@ -126,19 +147,11 @@ pub(crate) const LIST: &[Entry] = &[
         },
     },
     Entry {
-        what: "members over the WAN",
-        consul: "`members?wan` names them `NODE.DATACENTER`",
-        ours: "as without `wan`",
-        reason: "there is one datacenter",
-        excuses: |request, difference, _| {
-            path(request, "/v1/agent/members?wan") && difference.field() == "Name"
-        },
-    },
-    Entry {
         what: "network coordinates",
         consul: "measures distances between nodes",
         ours: "answers that there are none",
         reason: "one machine has no distances",
+        shown_by: ShownBy::Written,
         excuses: |request, difference, _| {
             path(request, "/v1/coordinate/") && difference.place.starts_with("body")
         },
@@ -148,6 +161,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "as Go's decoder says it, with the types of its source in it",
         ours: "the same status and beginning; the rest differs for odd bodies",
         reason: "nobody reads Go's type definitions out of an error",
+        shown_by: ShownBy::Written,
         excuses: |_, difference, _| {
             both_begin(difference, "Request decode failed: ")
                 || both_begin(difference, "Failed to parse body: ")
@@ -158,6 +172,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "as Go's `regexp` says it",
         ours: "as the Rust crate `regex` says it",
         reason: "another engine; the same expressions are refused",
+        shown_by: ShownBy::Written,
         excuses: |_, difference, _| {
             difference.texts().is_some_and(|(consul, ours)| {
                 consul.contains("error parsing regexp: ")
@@ -170,6 +185,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "names every token that would have been right there",
         ours: "names the place",
         reason: "the list is made by Consul's parser generator, not for readers",
+        shown_by: ShownBy::Written,
         excuses: |_, difference, _| {
             both_begin(
                 difference,
@@ -182,15 +198,18 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "ignores it (newer versions take it)",
         ours: "takes it, as Consul does since 1.14",
         reason: "Prometheus and Traefik send it",
+        shown_by: ShownBy::Written,
         excuses: |request, difference, _| {
             path(request, "/v1/catalog/services?filter=") && difference.place.starts_with("body")
         },
     },
     Entry {
-        what: "a node that is not in the catalog",
-        consul: "the index of `catalog/node/NAME` goes back when the node goes, and does not move while it is away",
-        ours: "it goes on",
-        reason: "an index that goes back makes clients begin anew",
+        what: NODE_GONE,
+        consul: "the index of `catalog/node/NAME` goes back when the node goes, whoever waits there waits on, and it does \
+                 not move while the node is away",
+        ours: "it goes on, and whoever waits is told",
+        reason: "an index that goes back makes clients begin anew; a client that waits for a node's end should hear of it",
+        shown_by: ShownBy::Written,
         excuses: |request, difference, consul| {
             let body = &consul["body"];
             path(request, "/v1/catalog/node")
@@ -203,6 +222,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "registering an instance with its check again as it is moves the index of all checks",
         ours: "it stays",
         reason: "what changes nothing wakes nobody",
+        shown_by: ShownBy::Generated,
         excuses: |request, difference, _| {
             let of_checks = [
                 "/v1/health/node/",
@@ -221,6 +241,7 @@ pub(crate) const LIST: &[Entry] = &[
                  of checks when one is registered again as it is, of a node when a neighbour in its index moves",
         ours: "waits on there, and ends others: by a tag, when only instances without the tag change",
         reason: "an answer without news tells nothing; which ones come is chance of how each keeps its indexes",
+        shown_by: ShownBy::Written,
         excuses: |_, _, _| false,
     },
     Entry {
@@ -228,6 +249,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "those of the time when the check was registered",
         ours: "those of its last change of status, as in the catalog",
         reason: "agent and catalog are one store here; the newer of the two is nearer to the truth",
+        shown_by: ShownBy::Written,
         excuses: |request, difference, _| {
             let of_agent = ["/v1/agent/checks", "/v1/agent/health/"];
             of_agent.iter().any(|start| path(request, start))
@@ -239,6 +261,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "the agent shows it at once, the catalog after 2.5 to 7.5 minutes",
         ours: "both show it at once; neither wakes anybody",
         reason: "held back, it only makes what people read older; waiting queries are spared by both alike",
+        shown_by: ShownBy::Written,
         excuses: |request, difference, _| {
             path(request, "/v1/health/")
                 && difference.field() == "Output"
@@ -250,6 +273,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "after a random part of its interval",
         ours: "at once",
         reason: "an instance need not wait for its interval to be known as healthy; checks are spread after their first run",
+        shown_by: ShownBy::Written,
         excuses: |request, difference, _| {
             path(request, "/v1/agent/checks")
                 && difference.texts().is_some_and(|(consul, ours)| {
@@ -262,6 +286,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "the check is critical for a moment and then follows its service: two writes",
         ours: "it follows at once: one write",
         reason: "the moment in between is a false alarm",
+        shown_by: ShownBy::Written,
         excuses: |request, difference, _| {
             path(request, "/v1/health/checks/side") && difference.field() == "ModifyIndex"
         },
@@ -271,6 +296,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "as the server wrote it",
         ours: "the usual one of the status",
         reason: "a phrase has no meaning of its own, and HTTP/2 has none",
+        shown_by: ShownBy::Written,
         excuses: |request, difference, _| {
             path(request, "/v1/agent/checks")
                 && difference.texts().is_some_and(|(consul, ours)| {
@@ -283,6 +309,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "answers 400 and an error with the list after it, in one body",
         ours: "answers the list",
         reason: "an oversight in Consul; no client sends it",
+        shown_by: ShownBy::Written,
         excuses: |request, _, _| path(request, "/v1/catalog/datacenters?stale&consistent"),
     },
     Entry {
@@ -290,6 +317,7 @@ pub(crate) const LIST: &[Entry] = &[
         consul: "a body of `{}`",
         ours: "no body, as everywhere else",
         reason: "an oversight in Consul; nobody reads it",
+        shown_by: ShownBy::Written,
         excuses: |request, _, _| request.method == "OPTIONS" && path(request, "/v1/query/"),
     },
 ];

@@ -10,6 +10,7 @@ mod answer;
 mod compare;
 mod generated;
 mod intended;
+mod page;
 mod pair;
 mod script;
 mod target;

@@ -413,6 +413,12 @@ impl Waiting {
             .next()
     }
 
+    /// What ours answered, if it has.
+    pub(crate) fn told_by_ours(&self) -> Value {
+        let body = self.woken.1.as_ref().map(|answer| answer.body.as_slice());
+        serde_json::from_slice(body.unwrap_or_default()).unwrap_or_default()
+    }
+
     /// Waits until the query stands alike on both, or the limit has passed.
     pub(crate) fn await_alike(&mut self, limit: Duration) -> (bool, bool) {
         let started = Instant::now();

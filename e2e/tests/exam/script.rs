@@ -11,6 +11,7 @@
 //! asleep w                                 neither ended
 //! idle w                                   ended on Consul with nothing new to tell, not on ours
 //! until "passing" GET /v1/health/checks/x  asks until both answers contain it, then compares
+//! ours "refused" GET /v1/agent/checks      asks ours alone until it contains it, then compares both
 //! ```
 //!
 //! `{{x*600}}` in a request stands for 600 times x, `{{"k#":1*65|,}}` for 65 numbered pairs with commas between. `$WEB` is the
@@ -39,6 +40,7 @@ pub(crate) enum Step {
     Asleep(String),
     Idle(String),
     Until(String, Request),
+    Ours(String, Request),
 }
 
 /// Reads a file of sequences.
@@ -88,9 +90,14 @@ fn step(line: &str) -> Option<Step> {
         "woken" => Step::Woken(rest.to_owned()),
         "asleep" => Step::Asleep(rest.to_owned()),
         "idle" => Step::Idle(rest.to_owned()),
-        "until" => {
+        "until" | "ours" => {
             let (text, rest) = rest.strip_prefix('"')?.split_once("\" ")?;
-            Step::Until(text.to_owned(), request(rest)?)
+            let step = if word == "ours" {
+                Step::Ours
+            } else {
+                Step::Until
+            };
+            step(text.to_owned(), request(rest)?)
         }
         _ => Step::Exchange(request(line)?),
     })

@@ -74,7 +74,12 @@ pub(super) fn this(state: &State, call: &Call) -> Result {
 
 pub(super) fn members(state: &State, call: &Call) -> Result {
     let rights = state.rights(call)?;
-    let mut members = vec![member(state)];
+    let mut own = member(state);
+    if call.parameter("wan").is_some_and(|wan| !wan.is_empty()) {
+        // Among datacenters a member is called after both.
+        own["Name"] = json!(format!("{}.{}", state.local.name, state.local.datacenter));
+    }
+    let mut members = vec![own];
     members.retain(|_| rights.read(Kind::Node, &state.local.name));
     answer(call, &members)
 }

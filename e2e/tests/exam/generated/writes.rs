@@ -126,8 +126,7 @@ fn ttl(chance: &mut Rng) -> Value {
 fn report(chance: &mut Rng) -> Request {
     let check = one(chance, CHECKS);
     if percent(chance, 25) {
-        let body =
-            json!({ "Status": one(chance, STATUSES), "Output": "" });
+        let body = json!({ "Status": one(chance, STATUSES), "Output": "" });
         return Request::new(
             "PUT",
             format!("/v1/agent/check/update/{check}"),

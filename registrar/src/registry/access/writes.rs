@@ -72,6 +72,10 @@ pub(in super::super) fn faults(
     catalog: &Catalog,
     operations: &[Operation],
 ) -> Faults {
+    if rights.is_everything() {
+        // Not even what a row that is not there yet would belong to has to be known.
+        return Faults::new();
+    }
     let judge = Judge { rights, catalog };
     let mut faults = Faults::new();
     for (at, operation) in operations.iter().enumerate() {
