@@ -7,6 +7,7 @@
 pub mod haproxy;
 pub mod http;
 pub mod load;
+pub mod namespace;
 pub mod parts;
 pub mod ports;
 pub mod process;

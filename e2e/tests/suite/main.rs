@@ -29,6 +29,7 @@ macro_rules! on_both_registries {
     };
 }
 
+mod cut_off;
 mod explained;
 mod haproxy;
 mod haproxy_load;

@@ -33,6 +33,7 @@ mod serve;
 mod session;
 mod state;
 mod txn;
+mod ui;
 mod view;
 mod waiters;
 mod zone;

@@ -18,7 +18,7 @@ use super::request::{BadEscape, Call};
 use super::state::State;
 use super::{
     acl, agent, agent_health, catalog, event, gzip, health, joining, kv, mux, prepared, session,
-    txn,
+    txn, ui,
 };
 use crate::catalog::Status;
 
@@ -123,6 +123,9 @@ pub(super) async fn respond(
         }
         mux::Found::Nothing if call.path == "/ui" => {
             return answer::moved(&call.method, "/ui/", parts.uri.query());
+        }
+        mux::Found::Nothing if call.path == "/ui/" && call.method == Method::GET => {
+            return ui::page();
         }
         mux::Found::Nothing => return answer::nothing(),
     };

@@ -306,3 +306,23 @@ async fn answers_are_packed_for_who_asks() {
         (200, Some("gzip"))
     );
 }
+
+#[tokio::test]
+async fn the_page_for_people_comes_with_a_policy_that_allows_itself_only() {
+    let registry = start().await;
+    let moved = registry.get("/ui").await;
+    assert_eq!(
+        (moved.status, moved.header("location")),
+        (301, Some("/ui/"))
+    );
+    let page = registry.get("/ui/").await;
+    assert_eq!(page.status, 200);
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    let policy = page.header("content-security-policy").expect("a policy");
+    assert!(policy.starts_with("default-src 'none'"), "{policy}");
+    assert_eq!(registry.get("/ui/other").await.status, 404);
+    assert_eq!(registry.put("/ui/", "x").await.status, 404);
+}
