@@ -25,6 +25,7 @@ use crate::{
     run::RunArgs,
     scale::ScaleArgs,
     services::ServicesArgs,
+    snapshot::SnapshotArgs,
     template::TemplateArgs,
     up::UpArgs,
     validate::ValidateArgs,
@@ -94,6 +95,7 @@ pub(crate) enum Command {
     Validate(ValidateArgs),
     Members(MembersArgs),
     Maint(MaintArgs),
+    Snapshot(SnapshotArgs),
 }
 
 impl Command {
@@ -149,7 +151,14 @@ const CONSUL_STYLE: [(&str, &str); 8] = [
 ];
 
 /// The commands that Consul's command line has too.
-const CONSUL_COMMANDS: [&str; 5] = ["register", "deregister", "validate", "members", "maint"];
+const CONSUL_COMMANDS: [&str; 6] = [
+    "register",
+    "deregister",
+    "validate",
+    "members",
+    "maint",
+    "snapshot",
+];
 
 /// The command line with the options of Consul's own commands as ours are written: `-enable` is `--enable`.
 pub(crate) fn two_dashes(line: impl Iterator<Item = OsString>) -> Vec<OsString> {

@@ -27,6 +27,7 @@ mod registry;
 mod run;
 mod scale;
 mod services;
+mod snapshot;
 mod template;
 mod up;
 mod validate;
@@ -99,6 +100,7 @@ async fn carry_out(
         Command::Deregister(args) => deregister::run(args, &global).await,
         Command::Validate(args) => validate::run(&args),
         Command::Members(args) => members::run(args, &global).await,
+        Command::Snapshot(args) => snapshot::run(args, &global).await,
         Command::Maint(args) => maint::run(args, &global).await,
     }
 }

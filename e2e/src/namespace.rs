@@ -40,7 +40,8 @@ impl Host {
             Ok(()) => Some(host),
             Err(error) => {
                 let test = thread::current().name().unwrap_or("a test").to_owned();
-                let why = format!("cannot make a network namespace (root and `ip` are needed): {error}");
+                let why =
+                    format!("cannot make a network namespace (root and `ip` are needed): {error}");
                 assert!(!parts::in_ci(), "{test}: {why}");
                 parts::say(&format!("SKIPPED {test}: {why}"));
                 None
@@ -51,9 +52,24 @@ impl Host {
     fn connect(&self) -> io::Result<()> {
         let peer = format!("{}p", self.interface);
         ip(&["netns", "add", &self.name])?;
-        ip(&["link", "add", &self.interface, "type", "veth", "peer", "name", &peer])?;
+        ip(&[
+            "link",
+            "add",
+            &self.interface,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            &peer,
+        ])?;
         ip(&["link", "set", &peer, "netns", &self.name])?;
-        ip(&["addr", "add", &format!("{}/30", self.near), "dev", &self.interface])?;
+        ip(&[
+            "addr",
+            "add",
+            &format!("{}/30", self.near),
+            "dev",
+            &self.interface,
+        ])?;
         ip(&["link", "set", &self.interface, "up"])?;
         let inside = ["-n", self.name.as_str()];
         let far = format!("{}/30", self.far);
@@ -79,7 +95,9 @@ impl Host {
     /// A command that runs on that host.
     pub fn command(&self, command: &Command) -> Command {
         let mut inside = Command::new("ip");
-        inside.args(["netns", "exec", &self.name]).arg(command.get_program());
+        inside
+            .args(["netns", "exec", &self.name])
+            .arg(command.get_program());
         inside.args(command.get_args());
         for (name, value) in command.get_envs() {
             match value {
@@ -139,5 +157,9 @@ fn ip(arguments: &[&str]) -> io::Result<()> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(io::Error::other(format!("ip {}: {}", arguments.join(" "), said.trim())))
+    Err(io::Error::other(format!(
+        "ip {}: {}",
+        arguments.join(" "),
+        said.trim()
+    )))
 }

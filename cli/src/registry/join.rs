@@ -114,6 +114,7 @@ async fn ask(client: &Client, method: Method, body: Option<&Value>) -> Result<Va
             .map(|body| body.to_string().into_bytes())
             .unwrap_or_default(),
         limit: REQUEST_LIMIT,
+        most: RawRequest::MOST,
     };
     let answer = client.pass_on(request).await?;
     let said = String::from_utf8_lossy(&answer.body);

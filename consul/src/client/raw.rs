@@ -23,6 +23,13 @@ pub struct RawRequest {
     pub body: Vec<u8>,
     /// The longest it may take, from connecting to the answer's last byte.
     pub limit: Duration,
+    /// Longest body of an answer; a longer one is an error.
+    pub most: usize,
+}
+
+impl RawRequest {
+    /// The longest body of any answer that is no snapshot.
+    pub const MOST: usize = BODY_LIMIT;
 }
 
 /// An answer as it came.
@@ -65,10 +72,10 @@ impl Client {
         let mut response = self.inner.http.execute(sent).await.map_err(lost)?;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(lost)? {
-            if body.len() + chunk.len() > BODY_LIMIT {
+            if body.len() + chunk.len() > request.most {
                 return Err(Error::TooLarge {
                     path,
-                    limit: BODY_LIMIT,
+                    limit: request.most,
                 });
             }
             body.extend_from_slice(&chunk);

@@ -30,12 +30,25 @@ fn a_host_that_is_cut_off_leaves_and_comes_back() {
     );
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let file = folder.path().join("web.json");
-    fs::write(&file, r#"{"service": {"id": "far", "name": "web", "port": 80}}"#).expect("just made");
+    fs::write(
+        &file,
+        r#"{"service": {"id": "far", "name": "web", "port": 80}}"#,
+    )
+    .expect("just made");
     let seen = format!("http://{}", host.reach(consul.address));
     let ttl = format!("{}s", TTL.as_secs());
     let agent = turno::command(&[
-        "agent", "--config-file", file.to_str().expect("a plain name"), "--node", "far-host",
-        "--node-address", &host.far.to_string(), "--ttl", &ttl, "--consul", &seen,
+        "agent",
+        "--config-file",
+        file.to_str().expect("a plain name"),
+        "--node",
+        "far-host",
+        "--node-address",
+        &host.far.to_string(),
+        "--ttl",
+        &ttl,
+        "--consul",
+        &seen,
     ]);
     let mut agent = Process::start("agent", host.command(&agent));
     let there = || consul.passing("web") == ["far"];
@@ -47,7 +60,10 @@ fn a_host_that_is_cut_off_leaves_and_comes_back() {
     host.cable(false);
     let cut = Instant::now();
     wait::until_true("the instance to be gone", TTL + SLACK, || !there());
-    say(&format!("gone {:?} after the cable was pulled, with a TTL of {TTL:?}", cut.elapsed()));
+    say(&format!(
+        "gone {:?} after the cable was pulled, with a TTL of {TTL:?}",
+        cut.elapsed()
+    ));
 
     host.cable(true);
     let back = Instant::now();
@@ -55,5 +71,8 @@ fn a_host_that_is_cut_off_leaves_and_comes_back() {
         agent.assert_running();
         there()
     });
-    say(&format!("back {:?} after the cable was plugged in", back.elapsed()));
+    say(&format!(
+        "back {:?} after the cable was plugged in",
+        back.elapsed()
+    ));
 }

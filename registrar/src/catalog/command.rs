@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Catalog, CatalogError, CheckDefinition, Effects, Faults, LocalNode, Operation, Prepared,
-    Removal, ServiceDefinition, Session, Set, Shared, Shown, Status, Write,
+    Removal, ServiceDefinition, Session, Set, Shared, Shown, Snapshot, Status, Write,
 };
 
 /// A change of the catalog.
@@ -65,6 +65,8 @@ pub enum Command {
     },
     PreparedDelete(String),
     Transact(Vec<Operation>),
+    /// Everything is replaced.
+    Restore(Box<Snapshot>),
     Tick,
     Resume(LocalNode),
 }
@@ -114,6 +116,7 @@ impl Command {
                 | Command::RegisterCheck(_)
                 | Command::ReportTtl { .. }
                 | Command::SessionRenew(_)
+                | Command::Restore(_)
                 | Command::Tick
                 | Command::Resume(_)
         )
@@ -146,6 +149,7 @@ impl Catalog {
             }
             Command::Write(write) => self.write(now, *write)?,
             Command::Remove(removal) => self.remove(now, &removal)?,
+            Command::Restore(snapshot) => self.restore(now, *snapshot)?,
             Command::Tick => self.tick(now),
             Command::Resume(local) => self.resume(now, &local),
             other => return self.apply_to_keys(now, other),

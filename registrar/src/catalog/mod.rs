@@ -22,6 +22,7 @@ mod resume;
 mod session;
 mod shape;
 mod sizes;
+mod snapshot;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,7 @@ pub use prepared::Prepared;
 pub use read::{Question, Watch};
 pub use session::{Behavior, Session};
 pub use sizes::Sizes;
+pub use snapshot::Snapshot;
 pub use topic::{Effects, Topic};
 pub use txn::{Faults, KeyOperation, Operation, Shown};
 

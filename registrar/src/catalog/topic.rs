@@ -72,6 +72,8 @@ impl Topic {
 pub struct Effects {
     /// Whom to wake.
     pub topics: BTreeSet<Topic>,
+    /// Everybody is to be woken, whatever they wait for.
+    pub everything: bool,
     /// Checks to run from now on, each with the status it starts from; replaces one of the same id.
     pub start: Vec<(CheckSpec, Status)>,
     /// Checks to run no longer.

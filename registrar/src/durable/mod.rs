@@ -13,6 +13,7 @@
 pub(crate) mod fuzzing;
 mod moved;
 mod restore;
+pub mod snapshot;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -31,6 +31,7 @@ mod request;
 mod select;
 mod serve;
 mod session;
+mod snapshot;
 mod state;
 mod txn;
 mod ui;

@@ -74,6 +74,7 @@ const ROUTES: &[Route] = &[
     route("/v1/query", &["GET", "POST"], Queries),
     route("/v1/query/", &["GET", "PUT", "DELETE"], Query),
     route("/v1/txn", PUT, Txn),
+    route("/v1/snapshot", &["GET", "PUT"], Snapshot),
     route("/v1/turno/join", &["GET", "PUT", "DELETE"], TurnoJoin),
     route("/v1/coordinate/nodes", GET, CoordinateNodes),
     route("/v1/coordinate/datacenters", GET, CoordinateDatacenters),

@@ -18,7 +18,7 @@ use super::request::{BadEscape, Call};
 use super::state::State;
 use super::{
     acl, agent, agent_health, catalog, event, gzip, health, joining, kv, mux, prepared, session,
-    txn, ui,
+    snapshot, txn, ui,
 };
 use crate::catalog::Status;
 
@@ -76,6 +76,7 @@ pub(super) enum Endpoint {
     EventFire,
     EventList,
     Txn,
+    Snapshot,
     CoordinateNodes,
     CoordinateDatacenters,
     TurnoJoin,
@@ -135,6 +136,10 @@ pub(super) async fn respond(
     if !route.methods.contains(&call.method.as_str()) {
         return answer::methods(route.methods, Some(&call.method), gzip);
     }
+    let body_limit = match snapshot::body_limit(&state, &call, route.endpoint, body_limit) {
+        Ok(limit) => limit,
+        Err(failure) => return Answer::from(failure).into_reply(gzip),
+    };
     if call.method != Method::GET {
         match read_write(&call.headers, body, body_limit).await {
             Ok(body) => call.body = body,
@@ -264,6 +269,7 @@ async fn dispatch(state: &Arc<State>, call: &Call, endpoint: Endpoint) -> Result
         Endpoint::EventFire => event::fire(state, call),
         Endpoint::EventList => event::list(state, call).await,
         Endpoint::Txn => txn::endpoint(state, call).await,
+        Endpoint::Snapshot => snapshot::endpoint(state, call).await,
         Endpoint::TurnoJoin => joining::endpoint(state, call),
         Endpoint::CoordinateNodes => {
             state.rights(call)?;

@@ -133,6 +133,12 @@ impl State {
         self.epoch + self.started.elapsed()
     }
 
+    /// A copy of everything there is, and its time.
+    pub(super) fn copy(&self) -> (Duration, Catalog) {
+        let catalog = self.read();
+        (self.now(), catalog.clone())
+    }
+
     /// Changes the catalog as a request wants, does what follows from it, and returns when the change is on disk, if
     /// there is a disk.
     ///
@@ -167,7 +173,7 @@ impl State {
             .transpose()
             .map_err(|error| CatalogError::Failed(error.to_string()))?;
         let moves_time = command.moves_time();
-        let (done, number, topics, nearer) = {
+        let (done, number, whom, nearer) = {
             let mut catalog = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
             permit(rights, &catalog, &command)?;
             let (before, revision) = (catalog.next_deadline(), catalog.revision());
@@ -190,12 +196,20 @@ impl State {
             };
             let after = catalog.next_deadline();
             let nearer = after.is_some() && (before.is_none() || after < before);
-            (done, number, effects.topics, nearer)
+            let whom = if effects.everything {
+                None
+            } else {
+                Some(effects.topics)
+            };
+            (done, number, whom, nearer)
         };
         if nearer {
             self.nearer.notify_one();
         }
-        self.waiters.wake(&topics);
+        match whom {
+            Some(topics) => self.waiters.wake(&topics),
+            None => self.waiters.wake_all(),
+        }
         Ok((done, number))
     }
 

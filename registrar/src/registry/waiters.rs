@@ -69,6 +69,22 @@ impl Waiters {
         }
     }
 
+    /// Wakes everybody.
+    pub(super) fn wake_all(&self) {
+        let notifies: Vec<Arc<Notify>> = {
+            let slots = self.slots();
+            let waiting = slots.values().map(|slot| slot.waiting as u64).sum();
+            self.woken.fetch_add(waiting, Ordering::Relaxed);
+            slots
+                .values()
+                .map(|slot| Arc::clone(&slot.notify))
+                .collect()
+        };
+        for notify in notifies {
+            notify.notify_waiters();
+        }
+    }
+
     /// How many queries are waiting now.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)

@@ -13,5 +13,6 @@ mod joining;
 mod kv;
 mod metrics;
 mod prepared;
+mod snapshot;
 mod support;
 mod tls;

@@ -63,6 +63,7 @@ pub(super) async fn request(
             .map(|body| body.to_string().into_bytes())
             .unwrap_or_default(),
         limit: REQUEST_LIMIT,
+        most: RawRequest::MOST,
     };
     let answer = client.pass_on(raw).await.map_err(during(what))?;
     if !answer.status.is_success() {

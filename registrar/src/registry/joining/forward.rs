@@ -164,6 +164,7 @@ pub(in crate::registry) async fn forward(
         headers,
         body: body.into(),
         limit: limit(uri),
+        most: RawRequest::MOST,
     };
     let answer = upstream.client.pass_on(request).await;
     upstream.note(answer.as_ref().err());
