@@ -542,3 +542,18 @@ async fn a_query_that_waits_is_answered_by_what_its_token_may_see_then() {
         )
         .await;
 }
+
+#[tokio::test]
+async fn a_snapshot_is_for_who_may_do_everything() {
+    let guarded = guarded().await;
+    let cases = [
+        ("", 403, "Permission denied"),
+        ("agent", 403, "Permission denied"),
+        ("node", 403, "Permission denied"),
+        ("nobody", 403, "ACL not found"),
+        ("root", 200, ""),
+    ];
+    guarded.expect("GET", "/v1/snapshot", "", &cases).await;
+    let cases = [("kv", 403, "Permission denied"), ("root", 400, "")];
+    guarded.expect("PUT", "/v1/snapshot", "x", &cases).await;
+}

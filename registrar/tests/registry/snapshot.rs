@@ -1,9 +1,13 @@
 //! Snapshots: everything comes back as it was, and what is no snapshot changes nothing.
 
+use std::time::Duration;
+
+use registrar::registry::RegistryConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use crate::support::{Got, Running, start};
+use crate::support::{Got, LIMIT, Running, config, start, start_with};
 
 /// `PUT` of bytes.
 async fn restore(registry: &Running, file: &[u8]) -> Got {
@@ -44,6 +48,18 @@ async fn everything_comes_back_and_whoever_waits_is_woken() {
     let registry = start().await;
     let web = r#"{"ID":"w1","Name":"web","Checks":[{"CheckID":"t","TTL":"1h","Status":"passing"},{"CheckID":"tcp","TCP":"127.0.0.1:1","Interval":"1h"}]}"#;
     registry.register(web).await;
+    // It runs at once, and says the same each time.
+    let ran = async {
+        while !registry
+            .get("/v1/agent/checks")
+            .await
+            .text()
+            .contains("connect: connection refused")
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(LIMIT, ran).await.expect("the check runs");
     registry
         .put(
             "/v1/catalog/register",
@@ -107,4 +123,49 @@ async fn what_is_no_snapshot_changes_nothing() {
         assert!(got.text().contains(word), "{}", got.text());
     }
     assert_eq!(registry.get("/v1/kv/a?raw").await.text(), "2");
+}
+
+#[tokio::test]
+async fn what_was_restored_is_on_disk() {
+    let source = start().await;
+    source.put("/v1/kv/a", "old").await;
+    let saved = source.get("/v1/snapshot").await.body;
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let durable = |path: &std::path::Path| RegistryConfig {
+        data_dir: Some(path.to_owned()),
+        ..config()
+    };
+    let registry = start_with(durable(folder.path())).await;
+    registry.put("/v1/kv/a", "new").await;
+    registry.put("/v1/kv/b", "new").await;
+    assert_eq!(restore(&registry, &saved).await.status, 200);
+    registry.put("/v1/kv/c", "after").await;
+
+    // As a killed process would leave it.
+    let copy = tempfile::tempdir().expect("a folder");
+    for entry in std::fs::read_dir(folder.path()).expect("a folder") {
+        let entry = entry.expect("an entry");
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).expect("a copy");
+    }
+    let again = start_with(durable(copy.path())).await;
+    for (key, status, value) in [("a", 200, "old"), ("b", 404, ""), ("c", 200, "after")] {
+        let got = again.get(&format!("/v1/kv/{key}?raw")).await;
+        assert_eq!((got.status, got.text().as_str()), (status, value), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_of_another_node_is_refused() {
+    let other = start_with(RegistryConfig {
+        node: "there".into(),
+        ..config()
+    });
+    let saved = other.await.get("/v1/snapshot").await.body;
+    let registry = start().await;
+    registry.put("/v1/kv/a", "1").await;
+    let got = restore(&registry, &saved).await;
+    assert_eq!(got.status, 400, "{}", got.text());
+    assert!(got.text().contains("--node"), "{}", got.text());
+    assert_eq!(registry.get("/v1/kv/a?raw").await.text(), "1");
 }
