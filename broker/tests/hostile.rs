@@ -40,6 +40,7 @@ impl Broker {
             manner: Manner::default(),
             drain: Duration::from_secs(1),
             logger: None,
+            data_dir: None,
         };
         let server = runtime.block_on(Server::start(config)).expect("it starts");
         let address = server.front()[0]

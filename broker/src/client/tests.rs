@@ -28,6 +28,7 @@ async fn broker() -> Server {
         manner: Manner::default(),
         drain: Duration::from_secs(5),
         logger: None,
+        data_dir: None,
     };
     Server::start(config).await.expect("it starts")
 }

@@ -12,7 +12,7 @@ use super::{
     dedup::{Answer, check_sum, size_of_frames},
     limits::{MAX_BODY_FRAMES, MAX_ID, OVERHEAD},
     message::{Event, NewRequest, Output, Peer, Refusal, ReturnAddress, ToClient, What},
-    request::{Held, Place, RequestNumber},
+    request::{Held, Keeping, Place, RequestNumber},
     timers::Timer,
 };
 
@@ -105,13 +105,11 @@ impl Broker {
         let peer = new.from.peer;
         held.from.retain(|address| address.peer != peer);
         let displaced = (held.from.len() >= MAX_ADDRESSES).then(|| held.from.remove(0));
-        if new.ack {
-            let id = held.id();
-            let accepted = ToClient::Accepted { id };
-            self.out.push(Output::Client(new.from.clone(), accepted));
-        }
         held.from.push(new.from);
         self.by_client.entry(peer).or_default().insert(number);
+        if new.ack {
+            self.acknowledge(number, peer);
+        }
         if let Some(address) = displaced {
             self.unlist(address.peer, number);
             let refusal = Refusal::new(409, "asked for by too many connections");
@@ -155,40 +153,49 @@ impl Broker {
         if let Some(id) = &new.id {
             self.by_id.insert(id.clone(), number);
         }
-        let mine = self.by_client.entry(new.from.peer).or_default();
-        mine.insert(number);
-        if new.ack {
-            let id = new.id.clone().unwrap_or_default();
-            let accepted = ToClient::Accepted { id };
-            self.out.push(Output::Client(new.from.clone(), accepted));
-        }
+        let peer = new.from.peer;
+        self.by_client.entry(peer).or_default().insert(number);
         self.bytes += size;
         self.board.hold(service);
-        let place = Place::Queued(self.board.enqueue(service, number, size, false));
         let held = Held {
             from: vec![new.from],
-            id: new.id,
-            service,
-            place,
-            deliveries: Vec::new(),
-            attempts: 0,
-            tried: Vec::new(),
-            deadline,
+            patient: new.patient,
             retry: new.retry,
             stream: new.stream,
-            parts: Vec::new(),
-            begun: false,
             trace: new.trace,
-            body: new.body,
-            size,
+            ..Held::new(new.id, service, Place::Writing, deadline, new.body, size)
         };
         self.counters.accepted += 1;
         self.tell(What::Accepted, Some(&held), None, 0);
-        if !new.patient && self.board.get(service).lanes.is_empty() {
-            let due = now + self.limits.grace;
-            self.timers.set(Timer::Grace(number), due);
-        }
         self.requests.insert(number, held);
+        if new.ack {
+            self.acknowledge(number, peer);
+        }
+        if self
+            .requests
+            .get(&number)
+            .is_some_and(|it| it.keeping == Keeping::No)
+        {
+            self.queue_up(number, now);
+        }
+    }
+
+    /// Tells a client that its request was accepted, at once or when it is on disk.
+    fn acknowledge(&mut self, number: RequestNumber, peer: Peer) {
+        let Some(held) = self.requests.get_mut(&number) else {
+            return;
+        };
+        if self.has_disk && held.id.is_some() && held.keeping != Keeping::Done {
+            held.owed.push(peer);
+            if held.keeping == Keeping::No {
+                self.keep_request(number);
+            }
+            return;
+        }
+        let accepted = ToClient::Accepted { id: held.id() };
+        if let Some(address) = held.from.iter().find(|it| it.peer == peer) {
+            self.out.push(Output::Client(address.clone(), accepted));
+        }
     }
 
     fn refuse(&mut self, new: NewRequest, refusal: Refusal) {

@@ -8,10 +8,11 @@ use bytes::Bytes;
 
 use super::{
     Broker,
-    dedup::{Answer, check_sum},
+    dedup::check_sum,
+    keep::KeptAnswer,
     limits::MAX_BODY_FRAMES,
     message::{Delivery, Frames, Output, Peer, Refusal, ToClient, What},
-    request::{Held, Place, RequestNumber},
+    request::{Held, Keeping, Place, RequestNumber},
     timers::Timer,
 };
 
@@ -81,7 +82,7 @@ impl Broker {
         };
         let (id, last) = (held.id(), held.from.len().saturating_sub(1));
         if held.id.is_some() {
-            self.keep(&held, &service, Answer::Final(body.clone()), now);
+            self.keep((number, &held, &service), Ok(body.clone()), now);
         }
         let mut body = Some(body);
         for (at, address) in held.from.into_iter().enumerate() {
@@ -172,7 +173,7 @@ impl Broker {
         self.counters.failed += 1;
         self.tell_of(What::Answered, number, Some(peer), code);
         if let Some((held, service)) = self.take_out(number) {
-            self.keep(&held, &service, Answer::Failed(refusal.clone()), now);
+            self.keep((number, &held, &service), Err(refusal.clone()), now);
             self.send_refusal(held, &service, &refusal);
         }
     }
@@ -182,6 +183,7 @@ impl Broker {
         self.counters.failed += 1;
         self.tell_of(What::Answered, number, None, refusal.code);
         if let Some((held, service)) = self.take_out(number) {
+            self.release(number, &held, None);
             self.send_refusal(held, &service, &refusal);
         }
     }
@@ -226,12 +228,24 @@ impl Broker {
     }
 
     /// Keeps the answer to a request that may come again.
-    fn keep(&mut self, held: &Held, service: &str, answer: Answer, now: Instant) {
-        if let Some(id) = held.id.clone() {
-            let sum = check_sum(service.as_bytes(), &held.body);
-            self.answers.put(id, answer, sum, now);
-            let due = now + self.limits.answer_age;
-            self.timers.set_if_clear(Timer::Answers, due);
+    fn keep(
+        &mut self,
+        (number, held, service): (RequestNumber, &Held, &str),
+        result: Result<Frames, Refusal>,
+        now: Instant,
+    ) {
+        let Some(id) = held.id.clone() else {
+            return;
+        };
+        let answer = KeptAnswer {
+            id,
+            check_sum: check_sum(service.as_bytes(), &held.body),
+            result,
+            at: now,
+        };
+        if held.keeping != Keeping::No {
+            self.release(number, held, Some(answer.clone()));
         }
+        self.put_answer(answer, now);
     }
 }

@@ -2,7 +2,12 @@
 //!
 //! Tests check it after every event, debug builds after those they can afford; release builds do not contain it.
 
-use super::{Broker, message::Peer, request::Place, timers::Timer};
+use super::{
+    Broker,
+    message::Peer,
+    request::{Keeping, Place},
+    timers::Timer,
+};
 
 /// Up to this many things held, a debug build checks after every event …
 const CHEAP: usize = 64;
@@ -64,6 +69,7 @@ impl Broker {
                     let attempt = &self.attempts[&delivery];
                     assert!(attempt.request == Some(number) && !attempt.overdue);
                 }
+                Place::Writing => assert_eq!(held.keeping, Keeping::Writing),
             }
             if let Some(id) = &held.id {
                 assert_eq!(self.by_id.get(id), Some(&number));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::{
     Broker,
     message::{Delivery, Peer, Refusal, Retry, What},
-    request::{Place, RequestNumber},
+    request::{Keeping, Place, RequestNumber},
     timers::Timer,
 };
 
@@ -141,7 +141,10 @@ impl Broker {
             if !held.from.is_empty() {
                 continue;
             }
-            if held.id.is_some() {
+            held.owed.retain(|&it| it != peer);
+            if held.keeping != Keeping::No {
+                // It was told that it may rely on it.
+            } else if held.id.is_some() {
                 held.deadline = held.deadline.min(now + ORPHAN_PATIENCE);
                 self.timers.set(Timer::Deadline(number), held.deadline);
             } else if matches!(held.place, Place::Queued(_)) {
@@ -154,6 +157,8 @@ impl Broker {
     fn abandon(&mut self, number: RequestNumber) {
         self.counters.abandoned += 1;
         self.tell_of(What::Abandoned, number, None, 0);
-        self.take_out(number);
+        if let Some((held, _)) = self.take_out(number) {
+            self.release(number, &held, None);
+        }
     }
 }

@@ -10,6 +10,8 @@ use std::{
 
 use bytes::Bytes;
 
+use super::keep::{KeptAnswer, KeptRequest};
+
 /// One connection of one peer, numbered by the caller. A number is never used again, so an answer cannot reach a stranger
 /// who came later.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -168,6 +170,10 @@ pub enum Input {
     Gone(Peer),
     /// This attempt could not be handed to the worker's connection: it reads too slowly, or has gone.
     Undelivered(Delivery),
+    /// The request of this number is on disk.
+    Kept(u64),
+    /// The disk does not take the request of this number, and why.
+    NotKept(u64, Bytes),
     /// Time passed.
     Tick,
     /// The broker is to leave: no new requests, finish what is there, at most until then.
@@ -184,6 +190,10 @@ pub enum Output {
     Worker(Peer, ToWorker),
     /// To a client.
     Client(ReturnAddress, ToClient),
+    /// Write this request down, and say when that is done.
+    Keep(KeptRequest),
+    /// The request of this number has ended, perhaps with an answer worth keeping.
+    Release(u64, Option<KeptAnswer>),
     /// Something worth a line in the trace.
     Event(Event),
     /// The drain has ended: nothing is held any more.
@@ -307,6 +317,8 @@ pub struct Event {
 pub enum What {
     /// A request was accepted.
     Accepted,
+    /// A request was taken back from disk.
+    Restored,
     /// A request was not accepted.
     Refused,
     /// A worker was given a request.
@@ -330,6 +342,7 @@ impl What {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
+            Self::Restored => "restored",
             Self::Refused => "refused",
             Self::Dispatched => "dispatched",
             Self::Answered => "answered",

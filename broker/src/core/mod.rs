@@ -11,6 +11,7 @@ mod dedup;
 mod dispatch;
 #[cfg(any(test, debug_assertions))]
 mod invariant;
+pub mod keep;
 pub mod limits;
 mod loss;
 pub mod message;
@@ -69,6 +70,10 @@ pub struct Counters {
     pub requeued: u64,
     /// Requests that used up their attempts.
     pub dead_letters: u64,
+    /// Requests taken back from disk.
+    pub restored: u64,
+    /// Requests refused because the disk did not take them.
+    pub not_kept: u64,
     /// Requests that came again while the first was held.
     pub duplicates: u64,
     /// Requests that came again and were answered from what was kept.
@@ -121,6 +126,7 @@ pub struct Broker {
     next_request: u64,
     next_delivery: u64,
     traces: bool,
+    has_disk: bool,
     counters: Counters,
     out: Vec<Output>,
     #[cfg(any(test, debug_assertions))]
@@ -147,6 +153,7 @@ impl Broker {
             next_request: 0,
             next_delivery: seed,
             traces: false,
+            has_disk: false,
             counters: Counters::default(),
             out: Vec::new(),
             #[cfg(any(test, debug_assertions))]
@@ -198,6 +205,8 @@ impl Broker {
                 self.lose_worker(peer);
             }
             Input::Undelivered(delivery) => self.undelivered(delivery, now),
+            Input::Kept(number) => self.kept(number, now),
+            Input::NotKept(number, why) => self.not_kept(number, &why),
             Input::Tick => {}
             Input::Drain { until } => self.drain(until),
         }

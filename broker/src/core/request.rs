@@ -15,6 +15,14 @@ use super::{
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct RequestNumber(pub(super) u64);
 
+/// Whether a request is on disk.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Keeping {
+    No,
+    Writing,
+    Done,
+}
+
 /// Where a request is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Place {
@@ -22,6 +30,8 @@ pub(super) enum Place {
     Queued(i64),
     /// With a worker.
     Running(Delivery),
+    /// On its way to the disk, before it may be served.
+    Writing,
 }
 
 #[derive(Debug)]
@@ -30,6 +40,11 @@ pub(super) struct Held {
     pub(super) from: Vec<ReturnAddress>,
     pub(super) id: Option<Bytes>,
     pub(super) service: ServiceId,
+    pub(super) keeping: Keeping,
+    /// Clients to be told of its acceptance once it is on disk.
+    pub(super) owed: Vec<Peer>,
+    /// Whether it waits for the first worker of its service as long as its client does.
+    pub(super) patient: bool,
     pub(super) place: Place,
     /// All attempts whose worker has not yet finished with them; those overtaken by a later one as well.
     pub(super) deliveries: Vec<Delivery>,
@@ -49,6 +64,37 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// A request as it is when it begins, for nobody yet.
+    pub(super) fn new(
+        id: Option<Bytes>,
+        service: ServiceId,
+        place: Place,
+        deadline: Instant,
+        body: Frames,
+        size: usize,
+    ) -> Self {
+        Self {
+            from: Vec::new(),
+            id,
+            service,
+            keeping: Keeping::No,
+            owed: Vec::new(),
+            patient: false,
+            place,
+            deliveries: Vec::new(),
+            attempts: 0,
+            tried: Vec::new(),
+            deadline,
+            retry: Retry::Safe,
+            stream: false,
+            parts: Vec::new(),
+            begun: false,
+            trace: None,
+            body,
+            size,
+        }
+    }
+
     /// The id for messages to the client: empty if it gave none.
     pub(super) fn id(&self) -> Bytes {
         self.id.clone().unwrap_or_default()

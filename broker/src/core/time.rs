@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::{
     Broker, Phase,
     message::{Output, Refusal, ToWorker},
-    request::{Place, RequestNumber},
+    request::{Keeping, Place, RequestNumber},
     timers::Timer,
 };
 
@@ -77,6 +77,12 @@ impl Broker {
         let mut numbers: Vec<_> = self.requests.keys().copied().collect();
         numbers.sort_unstable();
         for number in numbers {
+            let held = self.requests.get(&number);
+            if held.is_some_and(|it| it.keeping == Keeping::Done && it.from.is_empty()) {
+                // It stays on disk for the next start.
+                self.take_out(number);
+                continue;
+            }
             let refusal = Refusal {
                 maybe_executed: self.was_given(number),
                 ..Refusal::new(503, "this broker has left")

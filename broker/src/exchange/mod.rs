@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 use crate::{
     core::{
         Broker, Census, Counters, Limits,
+        keep::{KeptAnswer, KeptRequest},
         message::{
             Beats, Delivery, Event, Frames, Input, NewRequest, Output, Peer, Ready, Refusal, Retry,
             ReturnAddress, ToClient, ToWorker,
@@ -82,6 +83,10 @@ pub enum Act {
         /// The delivery it carries.
         delivery: Option<Delivery>,
     },
+    /// Write this request down, and say what became of it with [`Exchange::kept`].
+    Keep(KeptRequest),
+    /// The request of this number has ended, perhaps with an answer worth keeping.
+    Release(u64, Option<KeptAnswer>),
     /// Write this to the trace.
     Event(Event),
     /// Nothing is held any more: the broker may end.
@@ -124,6 +129,31 @@ impl Exchange {
             core: self.core.with_events(),
             ..self
         }
+    }
+
+    /// From now on there are [`Act::Keep`] and [`Act::Release`], which somebody has to carry out.
+    pub fn keeps_on_disk(&mut self) {
+        self.core.keeps_on_disk();
+    }
+
+    /// Takes back what was on disk; once, before anything else.
+    pub fn restore(
+        &mut self,
+        requests: Vec<KeptRequest>,
+        answers: Vec<KeptAnswer>,
+        now: Instant,
+    ) -> Vec<Act> {
+        let outputs = self.core.restore(requests, answers, now);
+        outputs.into_iter().filter_map(|it| self.act(it)).collect()
+    }
+
+    /// A request is on disk, or the disk does not take it.
+    pub fn kept(&mut self, number: u64, error: Option<Bytes>, now: Instant) -> Vec<Act> {
+        let input = match error {
+            None => Input::Kept(number),
+            Some(why) => Input::NotKept(number, why),
+        };
+        self.feed(input, now)
     }
 
     /// A message came.
@@ -346,6 +376,8 @@ impl Exchange {
                 })
             }
             Output::Client(to, message) => self.to_client(to, message),
+            Output::Keep(request) => Some(Act::Keep(request)),
+            Output::Release(number, answer) => Some(Act::Release(number, answer)),
             Output::Event(event) => Some(Act::Event(event)),
             Output::Drained => Some(Act::Drained),
         }

@@ -6,7 +6,7 @@
 mod run;
 mod trace;
 
-use std::{thread, time::Duration};
+use std::{path::PathBuf, thread, time::Duration};
 
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +32,8 @@ pub struct Config {
     pub drain: Duration,
     /// Where trace lines go, as long as that is known.
     pub logger: Option<watch::Receiver<Option<String>>>,
+    /// Where acknowledged requests are kept, if they are.
+    pub data_dir: Option<PathBuf>,
 }
 
 /// Why a broker does not run, or no longer.
@@ -43,6 +45,9 @@ pub enum Error {
     /// Its thread or runtime could not be started.
     #[error("cannot start the broker's thread: {0}")]
     Thread(#[from] std::io::Error),
+    /// The folder of kept requests.
+    #[error(transparent)]
+    Folder(#[from] journal::Error),
     /// It ended in a way that is a bug.
     #[error("the broker's thread ended unexpectedly: see the log above, and report it")]
     Died,

@@ -17,6 +17,7 @@ use tracing::{debug, info};
 use super::{Config, Error, Status, trace::Tracer};
 use crate::{
     core::message::Peer,
+    disk::{Disk, Found, Outcome},
     exchange::{Act, Exchange, Port},
     zsock::{Link, Router, RouterEvent, SendError},
 };
@@ -45,6 +46,10 @@ pub(super) async fn run(
     };
     let back_bound = back.as_ref().map(|it| it.bound().to_vec());
     let bound = (front.bound().to_vec(), back_bound.unwrap_or_default());
+    let disk = match &config.data_dir {
+        Some(path) => Some(Disk::open(path, &config.limits)?),
+        None => None,
+    };
     let exchange = Exchange::new(config.limits, config.manner.clone(), fastrand::u64(..));
     let (exchange, tracer) = match config.logger {
         Some(logger) => {
@@ -53,20 +58,24 @@ pub(super) async fn run(
         }
         None => (exchange, None),
     };
-    if listening.send(bound).is_err() {
-        return Ok(()); // nobody waits for it any more
-    }
     let mut broker = Loop {
         exchange,
         front,
         back,
         tracer,
+        disk: None,
         drain: config.drain,
         status,
         published: Instant::now(),
         answers_lost: 0,
         drained: false,
     };
+    if let Some((disk, found)) = disk {
+        broker.restore(disk, found);
+    }
+    if listening.send(bound).is_err() {
+        return Ok(()); // nobody waits for it any more
+    }
     broker.serve(stop).await?;
     broker.close().await;
     Ok(())
@@ -78,6 +87,7 @@ enum Woken {
     Event(Port, RouterEvent),
     Time,
     Logger,
+    Disk(Outcome),
 }
 
 struct Loop {
@@ -85,6 +95,7 @@ struct Loop {
     front: Router,
     back: Option<Router>,
     tracer: Option<Tracer>,
+    disk: Option<Disk>,
     drain: Duration,
     status: watch::Sender<Status>,
     published: Instant,
@@ -93,6 +104,19 @@ struct Loop {
 }
 
 impl Loop {
+    /// Goes on with what a former run of this broker had promised.
+    fn restore(&mut self, disk: Disk, found: Found) {
+        let (requests, answers) = (found.requests.len(), found.answers.len());
+        if requests + answers > 0 {
+            info!(requests, answers, "goes on with what was kept");
+        }
+        self.disk = Some(disk);
+        self.exchange.keeps_on_disk();
+        let now = Instant::now();
+        let acts = self.exchange.restore(found.requests, found.answers, now);
+        self.carry_out(acts, now);
+    }
+
     async fn serve(&mut self, stop: CancellationToken) -> Result<(), Error> {
         let mut draining = false;
         while !self.drained {
@@ -115,6 +139,12 @@ impl Loop {
                 Woken::Time => {
                     let acts = self.exchange.tick(now);
                     self.carry_out(acts, now);
+                }
+                Woken::Disk(outcome) => {
+                    for number in outcome.numbers {
+                        let acts = self.exchange.kept(number, outcome.error.clone(), now);
+                        self.carry_out(acts, now);
+                    }
                 }
                 Woken::Logger => {
                     if let Some(tracer) = &mut self.tracer {
@@ -144,6 +174,12 @@ impl Loop {
                 None => std::future::pending().await,
             }
         };
+        let written = async {
+            match &mut self.disk {
+                Some(disk) => disk.outcome().await,
+                None => std::future::pending().await,
+            }
+        };
         let moved = async {
             match &mut self.tracer {
                 Some(tracer) => tracer.moved().await,
@@ -156,6 +192,7 @@ impl Loop {
             event = back => Woken::Event(Port::Back, event?),
             () = sleep_until(due.into()) => Woken::Time,
             () = moved => Woken::Logger,
+            outcome = written => Woken::Disk(outcome),
         })
     }
 
@@ -209,6 +246,16 @@ impl Loop {
                         tracer.send(&event);
                     }
                 }
+                Act::Keep(request) => {
+                    if let Some(disk) = &self.disk {
+                        disk.keep(request);
+                    }
+                }
+                Act::Release(number, answer) => {
+                    if let Some(disk) = &self.disk {
+                        disk.release(number, answer);
+                    }
+                }
                 Act::Drained => self.drained = true,
             }
         }
@@ -255,6 +302,9 @@ impl Loop {
         }
         if let Some(tracer) = self.tracer {
             tracer.close().await;
+        }
+        if let Some(disk) = self.disk {
+            disk.close();
         }
     }
 }

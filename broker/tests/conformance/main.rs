@@ -47,6 +47,7 @@ impl Broker {
             },
             drain: Duration::from_secs(5),
             logger: None,
+            data_dir: None,
         };
         let server = runtime.block_on(Server::start(config)).expect("it starts");
         Self { runtime, server }

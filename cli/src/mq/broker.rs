@@ -2,7 +2,7 @@
 //!
 //! The lines it prints first say where it listens; people and tests read the ports there.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ::broker::{
     core::Limits,
@@ -26,6 +26,7 @@ Examples:
   turno mq broker
   turno mq broker --bind tcp://127.0.0.1:0 --name jobs      a free port, which it prints
   turno mq broker --logger log                              trace lines to the logger of this name
+  turno mq broker --data-dir /var/lib/turno/mq              acknowledged requests survive a crash
   turno mq broker --no-register                             without a registry
 
 On --bind it speaks ZWP/1, MDP 0.1 and 0.2, and with bare REQ and DEALER clients and REQ workers, told
@@ -60,6 +61,9 @@ pub(super) struct BrokerArgs {
     /// Where trace lines go: a logger's address, or its name in the registry
     #[arg(long, value_name = "NAME|ADDR")]
     logger: Option<String>,
+    /// Keep requests that ask to be acknowledged in this folder, so that they survive a crash
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// How long it finishes what it holds when it is stopped
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     drain: Duration,
@@ -179,6 +183,7 @@ fn config(args: &BrokerArgs, logger: Option<watch::Receiver<Option<String>>>) ->
         },
         drain: args.drain,
         logger,
+        data_dir: args.data_dir.clone(),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! `Scene` is a broker with a clock that only the test moves; events and outcomes are written as short texts.
 
+mod keep;
 mod loss;
 mod property;
 mod queueing;
@@ -160,6 +161,15 @@ fn line(output: &Output) -> Option<String> {
                     format!("client {peer}: error {}{maybe}", refusal.code)
                 }
             }
+        }
+        Output::Keep(kept) => format!("keep {}", kept.number),
+        Output::Release(number, answer) => {
+            let answer = if answer.is_some() {
+                " with its answer"
+            } else {
+                ""
+            };
+            format!("release {number}{answer}")
         }
         Output::Event(event) => format!("event {}", event.what.as_str()),
         Output::Drained => "drained".to_owned(),
