@@ -8,6 +8,7 @@ use std::{
 };
 
 use tokio::{
+    signal::unix::SignalKind,
     sync::{oneshot, watch},
     time::sleep_until,
 };
@@ -47,7 +48,12 @@ pub(super) async fn run(
     let back_bound = back.as_ref().map(|it| it.bound().to_vec());
     let bound = (front.bound().to_vec(), back_bound.unwrap_or_default());
     let disk = match &config.data_dir {
-        Some(path) => Some(Disk::open(path, &config.limits)?),
+        Some(path) => {
+            // Without a handler a limit on the size of files ends the process; with one, writing returns an error.
+            let signal = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+            drop(tokio::signal::unix::signal(signal)?);
+            Some(Disk::open(path, &config.limits)?)
+        }
         None => None,
     };
     let exchange = Exchange::new(config.limits, config.manner.clone(), fastrand::u64(..));

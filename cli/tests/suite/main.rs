@@ -8,6 +8,7 @@ mod agent;
 mod alone;
 mod durable;
 mod inquiry;
+mod queue;
 mod run;
 mod systemd;
 mod template;
