@@ -68,8 +68,8 @@ machine_boot() {
   return 1
 }
 
-# Everything that belongs to the machine is entered: its files, processes, network and name.
-machine() { nsenter --target "$machine_pid" --mount --uts --ipc --net --pid --cgroup --root --wd -- "$@"; }
+# Everything that belongs to the machine is entered: its files, processes, network and name. Our TMPDIR may not be there.
+machine() { TMPDIR=/tmp nsenter --target "$machine_pid" --mount --uts --ipc --net --pid --cgroup --root --wd -- "$@"; }
 
 machine_stop() {
   if [[ -n "${machine_nspawn:-}" ]]; then

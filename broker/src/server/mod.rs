@@ -8,6 +8,7 @@ mod trace;
 
 use std::{path::PathBuf, thread, time::Duration};
 
+use daemon::systemd::Pulse;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +17,9 @@ use crate::{
     exchange::Manner,
     zsock,
 };
+
+/// How often the thread shows that it turns: twice what [`Pulse::beat`] asks for.
+const BEAT: Duration = Duration::from_millis(500);
 
 /// What a broker is started with.
 #[derive(Clone, Debug)]
@@ -77,6 +81,7 @@ pub struct Server {
     back: Vec<String>,
     stop: CancellationToken,
     status: watch::Receiver<Status>,
+    pulse: Pulse,
     ended: oneshot::Receiver<Result<(), Error>>,
 }
 
@@ -91,6 +96,8 @@ impl Server {
         let (end, ended) = oneshot::channel();
         let (publish, status) = watch::channel(Status::default());
         let token = stop.clone();
+        let pulse = Pulse::new("mq-broker");
+        let beating = pulse.clone();
         thread::Builder::new()
             .name("mq-broker".to_owned())
             .spawn(move || {
@@ -98,9 +105,10 @@ impl Server {
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
                     .build();
-                let result = runtime
-                    .map_err(Error::from)
-                    .and_then(|runtime| runtime.block_on(run));
+                let result = runtime.map_err(Error::from).and_then(|runtime| {
+                    runtime.spawn(beat(beating));
+                    runtime.block_on(run)
+                });
                 // Nobody waits for it if the server was dropped.
                 let _ = end.send(result);
             })?;
@@ -115,6 +123,7 @@ impl Server {
             back,
             stop,
             status,
+            pulse,
             ended,
         })
     }
@@ -134,6 +143,11 @@ impl Server {
         self.status.clone()
     }
 
+    /// Beats as long as the broker's thread turns.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+
     /// Lets it finish what it holds, and waits until it has ended.
     ///
     /// # Errors
@@ -149,6 +163,14 @@ impl Server {
     /// Why it failed.
     pub async fn failed(&mut self) -> Result<(), Error> {
         (&mut self.ended).await.unwrap_or(Err(Error::Died))
+    }
+}
+
+/// Beats until the runtime ends. The broker has one thread, so whatever hangs there stops this too.
+async fn beat(pulse: Pulse) {
+    loop {
+        pulse.beat();
+        tokio::time::sleep(BEAT).await;
     }
 }
 

@@ -128,6 +128,9 @@ pub(super) async fn run(args: BrokerArgs, global: &Global) -> Result<(), Failure
         ))?;
     }
     warn_if_open(server.front().iter().chain(server.back()));
+    daemon::systemd::watchdog(vec![server.pulse()], shutdown.clone());
+    // It serves; that others find it by name may take a registry longer.
+    output::ready()?;
     let presence = tokio::select! {
         presence = register(&args, &server, global) => presence?,
         () = shutdown.cancelled() => None,

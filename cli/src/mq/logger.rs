@@ -66,6 +66,8 @@ pub(super) async fn run(args: LoggerArgs, global: &Global) -> Result<(), Failure
     let file = LogFile::open(&args.file, args.rotate_size, matches!(format, Format::Json))?;
     let pull = Pull::bind(&args.bind, MAX_LINE).await?;
     output::line(&format!("{} listening on {}", args.name, pull.bound()))?;
+    daemon::systemd::watchdog(Vec::new(), shutdown.clone());
+    output::ready()?;
     let presence = if args.no_register {
         None
     } else {

@@ -1,8 +1,10 @@
 //! The commands that need no other part of turno: `microservice hello`, `registry`, `lb`.
 
+use std::net::TcpListener;
+
 use rustix::process::Signal;
 
-use crate::harness::{Http, Registry, Turno, command, get, json, until};
+use crate::harness::{Http, Registry, Turno, command, ends, get, json, until};
 
 #[test]
 fn hello_says_where_it_listens_and_stops_cleanly() {
@@ -278,4 +280,31 @@ fn a_log_that_nobody_reads_does_not_stop_the_program_from_stopping() {
         hello.try_wait().expect("it can be waited for")
     });
     assert_eq!(ended.code(), Some(0));
+}
+
+#[test]
+fn health_greets_a_zeromq_peer_and_asks_an_http_server() {
+    let ports = "--bind tcp://127.0.0.1:0 --no-worker-bind";
+    let mut broker = Turno::start(&format!("mq broker --no-register {ports}"));
+    let zmtp = broker.line("where it listens", |line| {
+        let (_, after) = line.split_once("listening on tcp://")?;
+        after.split_whitespace().next().map(str::to_owned)
+    });
+    let mut service = Turno::start("microservice hello");
+    let hello = service.address("listening");
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let closed = silent.local_addr().expect("it listens");
+    drop(silent);
+    for (url, code) in [
+        (format!("zmtp://{zmtp}"), 0),
+        (format!("zmtp://{hello}"), 1),
+        (format!("zmtp://{closed}"), 1),
+        (format!("http://{hello}/health"), 0),
+        (format!("http://{hello}/status/503"), 1),
+        ("zmtp://host".to_owned(), 2),
+        ("ftp://host:1/".to_owned(), 2),
+    ] {
+        let asked = ends(&format!("health {url}"));
+        assert_eq!(asked.code, Some(code), "{url}: {}", asked.stderr);
+    }
 }

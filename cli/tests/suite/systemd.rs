@@ -68,6 +68,27 @@ fn a_registry_tells_that_it_serves_lives_and_stops() {
 }
 
 #[test]
+fn a_message_broker_and_a_logger_tell_that_they_serve_live_and_stop() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lines = folder.path().join("lines");
+    let logger = format!(
+        "mq logger --no-register --bind tcp://127.0.0.1:0 --file {}",
+        lines.display()
+    );
+    let ports = "--bind tcp://127.0.0.1:0 --worker-bind tcp://127.0.0.1:0";
+    for line in [logger, format!("mq broker --no-register {ports}")] {
+        let manager = Manager::new();
+        let mut part = manager.start(&line);
+        assert_eq!(manager.told(), "READY=1", "{line}");
+        assert_eq!(manager.any(), "WATCHDOG=1", "{line}");
+        assert_eq!(manager.any(), "WATCHDOG=1", "{line}");
+        part.signal(Signal::TERM);
+        assert_eq!(manager.told(), "STOPPING=1", "{line}");
+        assert_eq!(part.ended().code(), Some(0), "{}", part.stderr());
+    }
+}
+
+#[test]
 fn a_balancer_tells_how_a_reload_went() {
     let manager = Manager::new();
     let mut file = tempfile::NamedTempFile::new().expect("a file");

@@ -41,6 +41,7 @@ pub use pace::{FIRST_RUN_SPREAD, WARM_UP_START};
 pub use policy::{ScriptRefused, Scripts, Source};
 pub use runner::{CONCURRENT_RUNS, Report, Runner};
 pub use spec::{CheckKind, CheckSpec, DEFAULT_TIMEOUT, OUTPUT_MAX, SCRIPT_TIMEOUT, Tls};
+pub use zmtp::greet;
 
 /// What one run of a check found.
 #[derive(Clone, Debug, PartialEq)]

@@ -23,7 +23,11 @@ pub(super) async fn check(address: &str) -> Outcome {
     }
 }
 
-async fn greet(address: &str) -> Result<String, String> {
+/// Greets the ZeroMQ peer at `address` (`host:port`) once, and says which version it speaks. Has no time limit of its own.
+///
+/// # Errors
+/// The reason, as a check's output would say it.
+pub async fn greet(address: &str) -> Result<String, String> {
     let mut stream = tcp::connect(address).await?;
     let failed = |text: String| format!("ZMTP greeting {address}: {text}");
     stream
