@@ -121,8 +121,7 @@ impl Driven {
 
     /// The servers of the backend `web`, by name.
     pub fn servers(&self) -> BTreeMap<String, Server> {
-        let answer = self.ask("show servers state web");
-        answer.lines().filter_map(server).collect()
+        servers(&self.ask("show servers state web"))
     }
 
     /// The addresses of the servers that get requests, sorted.
@@ -204,14 +203,19 @@ pub fn ask(socket: &Path, line: &str) -> std::io::Result<String> {
     Ok(answer)
 }
 
+/// The servers by name in an answer to `show servers state`.
+pub fn servers(answer: &str) -> BTreeMap<String, Server> {
+    answer.lines().filter_map(server).collect()
+}
+
 /// A line of `show servers state`.
 fn server(line: &str) -> Option<(String, Server)> {
     let fields: Vec<&str> = line.split(' ').collect();
     let admin: u32 = fields.get(6)?.parse().ok()?;
     let server = Server {
         address: format!("{}:{}", fields[4], fields.get(18)?),
-        // 0x04 says only that it was out when HAProxy started.
-        ready: admin & !0x04 == 0,
+        // 0x04 says only that it was out when HAProxy started, 0x40 that its host name came later.
+        ready: admin & !0x44 == 0,
         weight: fields[7].parse().ok()?,
     };
     Some((fields[3].to_owned(), server))

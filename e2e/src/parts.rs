@@ -19,6 +19,8 @@ pub enum Part {
     Haproxy,
     /// nginx 1.18 or newer.
     Nginx,
+    /// 2.24 or newer.
+    Prometheus,
     /// Python 3, only its standard library.
     Python,
     /// The load generator.
@@ -33,6 +35,7 @@ impl Part {
             Part::Curl => "curl",
             Part::Haproxy => "haproxy",
             Part::Nginx => "nginx",
+            Part::Prometheus => "prometheus",
             Part::Python => "python3",
             Part::Wrk => "wrk",
         }

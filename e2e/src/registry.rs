@@ -44,6 +44,8 @@ impl fmt::Display for Kind {
 pub struct Registry {
     /// Where its HTTP API is, also after a restart.
     pub address: SocketAddr,
+    /// Where its DNS is, if it has been asked for.
+    pub dns: Option<SocketAddr>,
     kind: Kind,
     /// Ports that only Consul needs: server, LAN and WAN gossip.
     others: [u16; 3],
@@ -55,7 +57,12 @@ pub struct Registry {
 impl Registry {
     /// Starts an empty registry and waits until it can be used.
     pub fn start(kind: Kind) -> Registry {
-        Registry::start_with(kind, None)
+        Registry::start_with(kind, None, None)
+    }
+
+    /// The same, and it answers DNS.
+    pub fn start_with_dns(kind: Kind) -> Registry {
+        Registry::start_with(kind, None, Some(ports::free_address()))
     }
 
     /// The same, but it keeps what it knows on disk.
@@ -64,12 +71,17 @@ impl Registry {
     /// If there can be no temporary folder.
     pub fn start_durable(kind: Kind) -> Registry {
         let data = tempfile::tempdir().expect("a temporary folder can be made");
-        Registry::start_with(kind, Some(data))
+        Registry::start_with(kind, Some(data), None)
     }
 
-    fn start_with(kind: Kind, data: Option<tempfile::TempDir>) -> Registry {
+    fn start_with(
+        kind: Kind,
+        data: Option<tempfile::TempDir>,
+        dns: Option<SocketAddr>,
+    ) -> Registry {
         let mut registry = Registry {
             data,
+            dns,
             address: ports::free_address(),
             kind,
             others: std::array::from_fn(|_| ports::free()),
@@ -97,6 +109,9 @@ impl Registry {
                     turno::command(&["registry", "--listen", &address, "--node", "e2e"]);
                 if let Some(data) = &self.data {
                     command.arg("--data-dir").arg(data.path());
+                }
+                if let Some(dns) = self.dns {
+                    command.args(["--dns-listen", &dns.to_string()]);
                 }
                 command
             }
@@ -131,7 +146,10 @@ impl Registry {
         {
             command.args([*name, &port.to_string()]);
         }
-        command.args(["-dns-port", "-1", "-grpc-port", "-1"]);
+        let dns = self
+            .dns
+            .map_or("-1".to_owned(), |dns| dns.port().to_string());
+        command.args(["-dns-port", &dns, "-grpc-port", "-1"]);
         command
     }
 

@@ -147,6 +147,14 @@ pub(crate) const LIST: &[Entry] = &[
         },
     },
     Entry {
+        what: "metrics in Prometheus' format",
+        consul: "refused with 415 unless a time to keep them is configured",
+        ours: "always there, some under names of turno's own",
+        reason: "nothing has to be configured for them",
+        shown_by: ShownBy::Written,
+        excuses: |request, _, _| path(request, "/v1/agent/metrics?format=prometheus"),
+    },
+    Entry {
         what: "network coordinates",
         consul: "measures distances between nodes",
         ours: "answers that there are none",

@@ -7,6 +7,7 @@
 #![allow(missing_docs, reason = "a test's name says what it is")]
 
 mod answer;
+mod clients;
 mod compare;
 mod generated;
 mod intended;

@@ -92,7 +92,9 @@ fn run(pair: &mut Pair, sequence: &Sequence, web: SocketAddr, intended: &Intende
     for side in [&mut pair.consul, &mut pair.ours] {
         side.memory.taken.insert("WEB".to_owned(), web.to_string());
     }
+    let mut rested = false;
     for step in &sequence.steps {
+        rested &= matches!(step, Step::Asleep(_) | Step::Woken(_) | Step::Idle(_));
         match step {
             Step::Exchange(request) => {
                 failures.extend(exchange(pair, request, intended).1);
@@ -136,7 +138,10 @@ fn run(pair: &mut Pair, sequence: &Sequence, web: SocketAddr, intended: &Intende
                 let watch = watches
                     .get_mut(name)
                     .unwrap_or_else(|| panic!("no watch {name}"));
-                thread::sleep(ASLEEP);
+                // One rest is enough for all that should still be asleep after the same change.
+                if !std::mem::replace(&mut rested, true) {
+                    thread::sleep(ASLEEP);
+                }
                 let woken = watch.woken();
                 if woken != (false, false) {
                     failures.push(format!(

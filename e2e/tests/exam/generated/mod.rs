@@ -16,7 +16,7 @@ use crate::intended::{Intended, ShownBy};
 use crate::pair::{Pair, Request};
 
 /// Steps where nobody says how many: seconds' worth. Every run begins elsewhere, so that many runs add up.
-const STEPS: usize = 400;
+const STEPS: usize = 250;
 
 /// Steps between two cleanings: long enough for things to pile up, short enough to be made shorter when they fail.
 const EPISODE: usize = 100;

@@ -91,6 +91,10 @@ fn register(chance: &mut Rng) -> Request {
     }
     if percent(chance, 10) {
         body["EnableTagOverride"] = json!(true);
+        if body["Tags"].is_null() {
+            // Consul's agent would write it anew at some moment of the next minute: it takes no tags for a change of them.
+            body["Tags"] = json!([]);
+        }
     }
     if percent(chance, 50) {
         body["Check"] = ttl(chance);
