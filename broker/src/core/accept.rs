@@ -163,7 +163,14 @@ impl Broker {
             retry: new.retry,
             stream: new.stream,
             trace: new.trace,
-            ..Held::new(new.id, service, Place::Writing, deadline, new.body, size)
+            ..Held::new(
+                new.id,
+                service,
+                Place::Writing,
+                (now, deadline),
+                new.body,
+                size,
+            )
         };
         self.counters.accepted += 1;
         self.tell(What::Accepted, Some(&held), None, 0);

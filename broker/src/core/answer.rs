@@ -80,6 +80,7 @@ impl Broker {
         let Some((held, service)) = self.take_out(number) else {
             return;
         };
+        self.latency.note(now.saturating_duration_since(held.since));
         let (id, last) = (held.id(), held.from.len().saturating_sub(1));
         if held.id.is_some() {
             self.keep((number, &held, &service), Ok(body.clone()), now);

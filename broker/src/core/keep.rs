@@ -120,7 +120,7 @@ impl Broker {
                 Some(kept.id),
                 service,
                 place,
-                kept.deadline,
+                (now, kept.deadline),
                 kept.body,
                 size,
             )

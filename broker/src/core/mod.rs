@@ -15,6 +15,7 @@ pub mod keep;
 pub mod limits;
 mod loss;
 pub mod message;
+pub mod report;
 mod request;
 mod time;
 mod timers;
@@ -30,12 +31,14 @@ use std::{
 };
 
 use bytes::Bytes;
+use serde::Serialize;
 
 pub use self::limits::Limits;
 use self::{
     board::{Board, NumberMap},
     dedup::Answers,
     message::{Delivery, Event, Input, Output, Peer, What},
+    report::Latency,
     request::{Held, RequestNumber},
     timers::Timers,
     worker::Worker,
@@ -52,7 +55,7 @@ struct Attempt {
 }
 
 /// What has happened so far.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Counters {
     /// Requests accepted.
     pub accepted: u64,
@@ -87,7 +90,7 @@ pub struct Counters {
 }
 
 /// How much there is at this moment.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Census {
     /// Requests held.
     pub requests: usize,
@@ -128,6 +131,7 @@ pub struct Broker {
     traces: bool,
     has_disk: bool,
     counters: Counters,
+    latency: Latency,
     out: Vec<Output>,
     #[cfg(any(test, debug_assertions))]
     events: u64,
@@ -155,6 +159,7 @@ impl Broker {
             traces: false,
             has_disk: false,
             counters: Counters::default(),
+            latency: Latency::default(),
             out: Vec::new(),
             #[cfg(any(test, debug_assertions))]
             events: 0,

@@ -50,6 +50,8 @@ pub(super) struct Held {
     pub(super) deliveries: Vec<Delivery>,
     pub(super) attempts: u8,
     pub(super) tried: Vec<Peer>,
+    /// When it was accepted, or taken back from disk.
+    pub(super) since: Instant,
     pub(super) deadline: Instant,
     pub(super) retry: Retry,
     pub(super) stream: bool,
@@ -69,7 +71,7 @@ impl Held {
         id: Option<Bytes>,
         service: ServiceId,
         place: Place,
-        deadline: Instant,
+        (since, deadline): (Instant, Instant),
         body: Frames,
         size: usize,
     ) -> Self {
@@ -84,6 +86,7 @@ impl Held {
             deliveries: Vec::new(),
             attempts: 0,
             tried: Vec::new(),
+            since,
             deadline,
             retry: Retry::Safe,
             stream: false,

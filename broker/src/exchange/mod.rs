@@ -16,6 +16,7 @@ use crate::{
             Beats, Delivery, Event, Frames, Input, NewRequest, Output, Peer, Ready, Refusal, Retry,
             ReturnAddress, ToClient, ToWorker,
         },
+        report::{Latency, ServiceReport},
     },
     dialect::{
         self, AskHeaders, ClientDialect, ClientWish, Said, WorkerDialect, WorkerReport,
@@ -219,6 +220,16 @@ impl Exchange {
     /// How much there is now.
     pub fn census(&self) -> Census {
         self.core.census()
+    }
+
+    /// The services, as in [`Broker::services`].
+    pub fn services(&self, now: Instant) -> (Vec<ServiceReport>, usize) {
+        self.core.services(now)
+    }
+
+    /// How long requests took.
+    pub fn latency(&self) -> &Latency {
+        self.core.latency()
     }
 
     /// Messages that were none.

@@ -3,15 +3,18 @@
 //! The thread has a current-thread runtime that serves the sockets as well: with one thread a request costs least. Nothing is
 //! decided here; what waits for a slow peer is never waited for.
 
+pub mod report;
 mod run;
 mod trace;
 
 use std::{path::PathBuf, thread, time::Duration};
 
 use daemon::systemd::Pulse;
-use tokio::sync::{oneshot, watch};
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use self::report::Report;
 use crate::{
     core::{Census, Counters, Limits},
     exchange::Manner,
@@ -58,7 +61,7 @@ pub enum Error {
 }
 
 /// A broker's numbers at one moment.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Status {
     /// What has happened so far.
     pub counters: Counters,
@@ -74,6 +77,22 @@ pub struct Status {
     pub lines_lost: u64,
 }
 
+/// Questions on their way to the loop: who asks more waits.
+const QUESTIONS: usize = 16;
+
+/// Asks a broker how it is, from wherever.
+#[derive(Clone, Debug)]
+pub struct Asker(mpsc::Sender<oneshot::Sender<Report>>);
+
+impl Asker {
+    /// Everything there is to know at this moment; `None` once the broker has ended.
+    pub async fn report(&self) -> Option<Report> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(answer).await.ok()?;
+        answered.await.ok()
+    }
+}
+
 /// A broker that runs in its thread.
 #[derive(Debug)]
 pub struct Server {
@@ -82,6 +101,7 @@ pub struct Server {
     stop: CancellationToken,
     status: watch::Receiver<Status>,
     pulse: Pulse,
+    asker: Asker,
     ended: oneshot::Receiver<Result<(), Error>>,
 }
 
@@ -95,13 +115,14 @@ impl Server {
         let (listening, listens) = oneshot::channel();
         let (end, ended) = oneshot::channel();
         let (publish, status) = watch::channel(Status::default());
+        let (ask, questions) = mpsc::channel(QUESTIONS);
         let token = stop.clone();
         let pulse = Pulse::new("mq-broker");
         let beating = pulse.clone();
         thread::Builder::new()
             .name("mq-broker".to_owned())
             .spawn(move || {
-                let run = run::run(config, token, listening, publish);
+                let run = run::run(config, token, listening, (publish, questions));
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
                     .build();
@@ -124,6 +145,7 @@ impl Server {
             stop,
             status,
             pulse,
+            asker: Asker(ask),
             ended,
         })
     }
@@ -146,6 +168,11 @@ impl Server {
     /// Beats as long as the broker's thread turns.
     pub fn pulse(&self) -> Pulse {
         self.pulse.clone()
+    }
+
+    /// For asking how it is.
+    pub fn asker(&self) -> Asker {
+        self.asker.clone()
     }
 
     /// Lets it finish what it holds, and waits until it has ended.

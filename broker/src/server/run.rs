@@ -9,13 +9,13 @@ use std::{
 
 use tokio::{
     signal::unix::SignalKind,
-    sync::{oneshot, watch},
+    sync::{mpsc, oneshot, watch},
     time::sleep_until,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::{Config, Error, Status, trace::Tracer};
+use super::{Config, Error, Status, report::Report, trace::Tracer};
 use crate::{
     core::message::Peer,
     disk::{Disk, Found, Outcome},
@@ -37,7 +37,10 @@ pub(super) async fn run(
     config: Config,
     stop: CancellationToken,
     listening: oneshot::Sender<Addresses>,
-    status: watch::Sender<Status>,
+    (status, questions): (
+        watch::Sender<Status>,
+        mpsc::Receiver<oneshot::Sender<Report>>,
+    ),
 ) -> Result<(), Error> {
     let max_body = config.limits.max_body;
     let front = Router::bind(&config.front, max_body).await?;
@@ -59,7 +62,7 @@ pub(super) async fn run(
     let exchange = Exchange::new(config.limits, config.manner.clone(), fastrand::u64(..));
     let (exchange, tracer) = match config.logger {
         Some(logger) => {
-            let tracer = Tracer::new(config.manner.name, logger).await;
+            let tracer = Tracer::new(config.manner.name.clone(), logger).await;
             (exchange.with_events(), Some(tracer))
         }
         None => (exchange, None),
@@ -71,6 +74,8 @@ pub(super) async fn run(
         tracer,
         disk: None,
         drain: config.drain,
+        name: config.manner.name,
+        questions,
         status,
         published: Instant::now(),
         answers_lost: 0,
@@ -93,6 +98,7 @@ enum Woken {
     Event(Port, RouterEvent),
     Time,
     Logger,
+    Asked(oneshot::Sender<Report>),
     Disk(Outcome),
 }
 
@@ -103,6 +109,8 @@ struct Loop {
     tracer: Option<Tracer>,
     disk: Option<Disk>,
     drain: Duration,
+    name: String,
+    questions: mpsc::Receiver<oneshot::Sender<Report>>,
     status: watch::Sender<Status>,
     published: Instant,
     answers_lost: u64,
@@ -145,6 +153,10 @@ impl Loop {
                 Woken::Time => {
                     let acts = self.exchange.tick(now);
                     self.carry_out(acts, now);
+                }
+                Woken::Asked(answer) => {
+                    // Whoever asked may have lost interest.
+                    let _ = answer.send(self.report(now));
                 }
                 Woken::Disk(outcome) => {
                     for number in outcome.numbers {
@@ -198,6 +210,7 @@ impl Loop {
             event = back => Woken::Event(Port::Back, event?),
             () = sleep_until(due.into()) => Woken::Time,
             () = moved => Woken::Logger,
+            Some(answer) = self.questions.recv() => Woken::Asked(answer),
             outcome = written => Woken::Disk(outcome),
         })
     }
@@ -284,15 +297,30 @@ impl Loop {
         self.publish_now();
     }
 
-    fn publish_now(&self) {
-        let next = Status {
+    fn status(&self) -> Status {
+        Status {
             counters: self.exchange.counters(),
             census: self.exchange.census(),
             connections: self.front.links() + self.back.as_ref().map_or(0, Router::links),
             garbage: self.exchange.garbage(),
             answers_lost: self.answers_lost,
             lines_lost: self.tracer.as_ref().map_or(0, |it| it.lost),
-        };
+        }
+    }
+
+    fn report(&self, now: Instant) -> Report {
+        let (services, services_left_out) = self.exchange.services(now);
+        Report {
+            broker: self.name.clone(),
+            status: self.status(),
+            latency: self.exchange.latency().clone(),
+            services,
+            services_left_out,
+        }
+    }
+
+    fn publish_now(&self) {
+        let next = self.status();
         self.status.send_if_modified(|current| {
             let changed = *current != next;
             *current = next;

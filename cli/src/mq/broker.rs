@@ -10,11 +10,13 @@ use ::broker::{
     server::{Config, Server, Status},
 };
 use clap::Args;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{BROKER_NAME, MAX_BODY, discover, presence::MqPresence};
+use super::{BROKER_NAME, MAX_BODY, discover, pages, presence::MqPresence};
 use crate::{
+    admin::{Admin, AdminToken},
     args::{Global, duration},
     failure::Failure,
     output,
@@ -27,6 +29,7 @@ Examples:
   turno mq broker --bind tcp://127.0.0.1:0 --name jobs      a free port, which it prints
   turno mq broker --logger log                              trace lines to the logger of this name
   turno mq broker --data-dir /var/lib/turno/mq              acknowledged requests survive a crash
+  turno mq broker --admin 127.0.0.1:8085                    pages, JSON and metrics; see turno mq top
   turno mq broker --no-register                             without a registry
 
 On --bind it speaks ZWP/1, MDP 0.1 and 0.2, and with bare REQ and DEALER clients and REQ workers, told
@@ -61,6 +64,11 @@ pub(super) struct BrokerArgs {
     /// Where trace lines go: a logger's address, or its name in the registry
     #[arg(long, value_name = "NAME|ADDR")]
     logger: Option<String>,
+    /// Where pages about it are: / /metrics /v1/broker /health
+    #[arg(long, value_name = "IP:PORT")]
+    admin: Option<SocketAddr>,
+    #[command(flatten)]
+    admin_token: AdminToken,
     /// Keep requests that ask to be acknowledged in this folder, so that they survive a crash
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -127,6 +135,8 @@ pub(super) async fn run(args: BrokerArgs, global: &Global) -> Result<(), Failure
             args.name
         ))?;
     }
+    let pages_end = CancellationToken::new();
+    let pages = serve_pages(&args, &server, &pages_end)?;
     warn_if_open(server.front().iter().chain(server.back()));
     daemon::systemd::watchdog(vec![server.pulse()], shutdown.clone());
     // It serves; that others find it by name may take a registry longer.
@@ -152,9 +162,34 @@ pub(super) async fn run(args: BrokerArgs, global: &Global) -> Result<(), Failure
             let status = server.status();
             server.stop().await?;
             summary(&status.borrow());
+            pages_end.cancel();
+            if let Some(pages) = pages {
+                // It ends by itself; what it may have panicked with is in the log.
+                let _ = pages.await;
+            }
             Ok(())
         }
     }
+}
+
+/// The admin pages, if they are wanted; `end` ends them.
+fn serve_pages(
+    args: &BrokerArgs,
+    server: &Server,
+    end: &CancellationToken,
+) -> Result<Option<JoinHandle<()>>, Failure> {
+    let Some(address) = args.admin else {
+        return Ok(None);
+    };
+    let admin = Admin::listen(address, args.admin_token.clone())?;
+    output::line(&format!(
+        "{} admin on http://{}",
+        args.name,
+        admin.local_addr()?
+    ))?;
+    let asker = server.asker();
+    let respond = move |request| pages::page(asker.clone(), request);
+    Ok(Some(tokio::spawn(admin.serve(respond, end.clone()))))
 }
 
 fn config(args: &BrokerArgs, logger: Option<watch::Receiver<Option<String>>>) -> Config {

@@ -6,7 +6,9 @@ mod broker;
 mod client;
 mod discover;
 mod logger;
+mod pages;
 mod presence;
+mod top;
 mod worker;
 
 use clap::{Args, Subcommand};
@@ -31,7 +33,7 @@ const BROKER_NAME: &str = "mq";
 /// Largest body unless told otherwise, in bytes.
 const MAX_BODY: &str = "16777216";
 
-/// ZeroMQ: brokers, workers, clients, loggers
+/// ZeroMQ: brokers, workers, clients, loggers, live tables
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct MqArgs {
@@ -41,18 +43,20 @@ pub(crate) struct MqArgs {
 
 #[derive(Debug, Subcommand)]
 enum Part {
-    Broker(broker::BrokerArgs),
+    Broker(Box<broker::BrokerArgs>),
     Worker(worker::WorkerArgs),
     Client(client::ClientArgs),
     Logger(logger::LoggerArgs),
+    Top(top::TopArgs),
 }
 
 /// Runs the part named until it has ended or a signal stops it.
 pub(crate) async fn run(args: MqArgs, global: &Global) -> Result<(), Failure> {
     match args.part {
-        Part::Broker(args) => broker::run(args, global).await,
+        Part::Broker(args) => broker::run(*args, global).await,
         Part::Worker(args) => worker::run(args, global).await,
         Part::Client(args) => client::run(args, global).await,
         Part::Logger(args) => logger::run(args, global).await,
+        Part::Top(args) => top::run(args).await,
     }
 }

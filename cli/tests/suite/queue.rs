@@ -20,7 +20,7 @@ use bytes::Bytes;
 use rustix::process::{Resource, Rlimit, Signal, prlimit};
 use tokio::time::timeout;
 
-use super::harness::{PATIENCE, Turno, command};
+use super::harness::{PATIENCE, Turno, command, get};
 
 /// How often it is killed; set it higher for a longer look.
 const ROUNDS_VARIABLE: &str = "QUEUE_ROUNDS";
@@ -296,4 +296,53 @@ fn a_damaged_folder_is_refused_with_its_name() {
     let name = state.display().to_string();
     assert!(refused.stderr.contains(&name), "{refused:?}");
     assert!(refused.stderr.contains("is damaged at byte"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_broker_tells_how_it_is() {
+    let mut broker = Turno::start(
+        "mq broker --bind tcp://127.0.0.1:0 --no-worker-bind --no-register --admin 127.0.0.1:0",
+    );
+    let address = broker.line("where it listens", |line| {
+        let rest = line.strip_prefix("mq listening on ")?;
+        rest.split_whitespace().next().map(str::to_owned)
+    });
+    let admin = broker.address("mq admin on");
+    let story = Shared::default();
+    let worker = tokio::spawn(work(address.clone(), story.clone(), 0));
+    let ids = BTreeSet::from([Bytes::from_static(b"a"), Bytes::from_static(b"b")]);
+    assert_eq!(ask_again(&address, &ids).await, Vec::<String>::new());
+    let page = |path: &'static str| async move {
+        let got = tokio::task::spawn_blocking(move || get(admin, path)).await;
+        got.expect("no panic").expect("an answer")
+    };
+    let (status, metrics) = page("/metrics").await;
+    assert_eq!(status, 200);
+    for line in [
+        r#"turno_mq_requests_total{outcome="answered"} 2"#,
+        "turno_mq_attempts_total 2",
+        r#"turno_mq_queue_length{service="up"} 0"#,
+        r#"turno_mq_workers{service="up"} 1"#,
+        "turno_mq_latency_seconds_count 2",
+    ] {
+        assert!(
+            metrics.lines().any(|it| it.trim() == line),
+            "{line}\n{metrics}"
+        );
+    }
+    let (status, view) = page("/v1/broker").await;
+    assert_eq!(status, 200);
+    assert!(view.contains(r#""name":"up","queued":0"#), "{view}");
+    let (status, html) = page("/").await;
+    assert_eq!(status, 200);
+    assert!(html.contains("<title>turno mq</title>"), "{html}");
+    let top = super::harness::ends(&format!("mq top --admin {admin} --once"));
+    assert_eq!(top.code, Some(0), "{top:?}");
+    assert!(top.stdout.contains("2 answered, 0 failed"), "{top:?}");
+    assert!(
+        top.stdout.lines().any(|it| it.starts_with("up ")),
+        "{top:?}"
+    );
+    broker.stop();
+    worker.await.expect("no panic");
 }

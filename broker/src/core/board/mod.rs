@@ -262,6 +262,17 @@ impl Board {
         first(true).or_else(|| first(false))
     }
 
+    /// All services, each with its workers and those of them with room.
+    pub(super) fn services(&self) -> impl Iterator<Item = (&Service, usize, usize)> {
+        self.services.iter().map(|(_, service)| {
+            let lanes = service.lanes.iter().map(|&lane| self.lanes.get(lane));
+            let (workers, free) = lanes.fold((0, 0), |(workers, free), lane| {
+                (workers + lane.workers, free + lane.free.len())
+            });
+            (service, workers, free)
+        })
+    }
+
     /// Services known, and lanes.
     pub(super) fn size(&self) -> (usize, usize) {
         (self.services.len(), self.lanes.len())

@@ -29,6 +29,11 @@ pub(in crate::core) struct Service {
 }
 
 impl Service {
+    /// Requests in the queue or with a worker.
+    pub(in crate::core) fn held(&self) -> usize {
+        self.held
+    }
+
     pub(super) fn push(&mut self, request: RequestNumber, size: usize, front: bool) -> i64 {
         let place = if front {
             self.front -= 1;
@@ -77,7 +82,6 @@ impl Services {
         self.by_id.len()
     }
 
-    #[cfg(any(test, debug_assertions))]
     pub(super) fn iter(&self) -> impl Iterator<Item = (ServiceId, &Service)> {
         self.by_id.iter().map(|(&id, service)| (id, service))
     }
