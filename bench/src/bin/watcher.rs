@@ -31,6 +31,9 @@ struct Arguments {
     /// How many changes are measured
     #[arg(long, default_value_t = 20)]
     changes: usize,
+    /// Ask a real Consul (of `scripts/real-parts`) instead of the embedded registry
+    #[arg(long)]
+    consul: bool,
 }
 
 /// Everything in one file, as a configuration of a balancer would have it.
@@ -55,7 +58,12 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), String> {
     allow_many_files();
-    let registry = Registry::start(Kind::Embedded);
+    let kind = if arguments.consul {
+        Kind::Consul
+    } else {
+        Kind::Embedded
+    };
+    let registry = Registry::start(kind);
     let mut client = Connection::open(registry.address).map_err(|error| error.to_string())?;
     for service in 0..arguments.services {
         for id in 0..arguments.instances {
@@ -89,7 +97,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     let count = |text: &str| text.matches("    server ").count();
     await_true("the first file", || count(&read(&target)) == lines)?;
     println!(
-        "{} services × {} instances: first file after {:?}, {} bytes; {} bytes read; CPU {:?}",
+        "{kind}, {} services × {} instances: first file after {:?}, {} bytes; {} bytes read; CPU {:?}",
         arguments.services,
         arguments.instances,
         started.elapsed(),

@@ -103,10 +103,7 @@ fn the_registry_dies_comes_back_empty_and_with_its_data(kind: Kind) {
     if !parts::available(&[Part::Haproxy]) {
         return;
     }
-    let seconds = std::env::var("TURNO_E2E_OUTAGE")
-        .ok()
-        .and_then(|v| v.parse().ok());
-    let outage = Duration::from_secs(seconds.unwrap_or(3));
+    let outage = crate::outage_wanted(Duration::from_secs(3));
     for durable in [false, true] {
         let mut registry = match durable {
             true => Registry::start_durable(kind),

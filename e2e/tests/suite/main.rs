@@ -65,3 +65,10 @@ fn assert_clean(report: &e2e::wrk::Report) {
     );
     assert_eq!(report.failed(), 0, "some requests failed:\n{}", report.text);
 }
+
+/// How long a registry is away: `TURNO_E2E_OUTAGE` seconds, or `short`.
+fn outage_wanted(short: std::time::Duration) -> std::time::Duration {
+    let seconds = std::env::var("TURNO_E2E_OUTAGE").ok();
+    let seconds = seconds.and_then(|seconds| seconds.parse().ok());
+    seconds.map_or(short, std::time::Duration::from_secs)
+}

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use e2e::http::Connection;
 use e2e::process::Process;
@@ -225,6 +225,12 @@ fn the_file_never_shrinks_while_the_registry_is_away(kind: Kind) {
         list.iter()
             .all(|dependency| dependency["failing_for"].as_u64() > Some(0))
     });
+    // Not a condition waited for: the outage itself is what is tested.
+    let end = Instant::now() + crate::outage_wanted(Duration::ZERO);
+    while Instant::now() < end {
+        assert_eq!(watched.text("out"), "web w1 w2 a=1 ");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     assert_eq!(watched.text("out"), "web w1 w2 a=1 ");
     registry.start_again();
     wait::until_true("the empty registry to be asked", wait::SOON, || {
@@ -258,7 +264,7 @@ fn a_burst_of_500_registrations_costs_three_reloads_at_most(kind: Kind) {
     let reloads = |watched: &Watched| watched.text("reloads").lines().count();
     wait::until_true("the first reload", wait::SOON, || reloads(&watched) == 1);
     let mut connection = Connection::open(registry.address).expect("it listens");
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     for number in 1..=BURST {
         let body = instance("web", &format!("w{number}"), 1 + number);
         let answer = connection

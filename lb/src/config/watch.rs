@@ -66,6 +66,16 @@ impl WatchedFile {
         })
     }
 
+    /// Watches the file at `path`, of which `known` was read before: what has changed since then is a change.
+    pub(crate) fn watch_since(path: PathBuf, known: &str) -> notify::Result<Self> {
+        let now = Instant::now();
+        Ok(Self {
+            text: Some(known.to_owned()),
+            unread: Some((now, now)),
+            ..Self::watch(path)?
+        })
+    }
+
     /// What is in the file as far as is known; `None` if it cannot be read.
     pub(crate) fn text(&self) -> Option<&str> {
         self.text.as_deref()
@@ -190,6 +200,20 @@ mod tests {
         };
         let noticed = tokio::time::timeout(Duration::from_secs(10), impatient).await;
         assert!(noticed.is_ok(), "the change is lost");
+    }
+
+    #[tokio::test]
+    async fn what_changed_before_it_was_watched_is_a_change() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        std::fs::write(&path, "new").expect("written");
+        let mut file = WatchedFile::watch_since(path.clone(), "old").expect("watched");
+        let noticed = tokio::time::timeout(Duration::from_secs(10), file.changed()).await;
+        assert!(noticed.is_ok(), "the change is lost");
+        assert_eq!(file.text(), Some("new"));
+        let mut file = WatchedFile::watch_since(path, "new").expect("watched");
+        let noticed = tokio::time::timeout(QUIET * 3, file.changed()).await;
+        assert!(noticed.is_err(), "nothing has changed");
     }
 
     #[tokio::test]

@@ -107,8 +107,6 @@ impl Follower {
         for entry in &entries {
             seen.push(read(entry, self.memory.service()).await);
         }
-        seen.sort_by(|a, b| a.id().cmp(b.id()));
-        seen.dedup_by(|a, b| a.id() == b.id());
         let held_before = self.memory.held();
         let service = self
             .memory

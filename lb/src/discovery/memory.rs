@@ -46,14 +46,16 @@ impl Memory {
         self.failed = false;
     }
 
-    /// An answer came at `now`. Returns what the service is to be now.
+    /// An answer came at `now`, in whatever order. Returns what the service is to be now.
     pub(super) fn answer(
         &mut self,
-        seen: Vec<Seen>,
+        mut seen: Vec<Seen>,
         index: u64,
         now: Instant,
         settle: Duration,
     ) -> &Service {
+        seen.sort_by(|a, b| a.id().cmp(b.id()));
+        seen.dedup_by(|a, b| a.id() == b.id());
         if self.failed {
             let forgetful = index < self.index || seen.is_empty();
             self.hold(&seen, forgetful, now + settle);

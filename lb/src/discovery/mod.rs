@@ -21,6 +21,25 @@ use crate::snapshot::{Endpoint, EndpointId, Service, Snapshot};
 pub(crate) use freshness::{Freshness, Source};
 pub use rotation::{Rotation, rotation};
 
+/// The service that an answer with these instances gives, in the order in which they stand in the answer: what may be sent
+/// to, and what may not.
+#[cfg(test)]
+pub(crate) fn service_of(
+    instances: impl IntoIterator<Item = Result<Endpoint, crate::snapshot::Excluded>>,
+) -> Service {
+    let seen = instances.into_iter().map(|instance| match instance {
+        Ok(endpoint) => memory::Seen::In(endpoint),
+        Err(excluded) => memory::Seen::Out {
+            excluded,
+            unchecked: false,
+        },
+    });
+    let (now, mut memory) = (std::time::Instant::now(), memory::Memory::default());
+    memory
+        .answer(seen.collect(), 1, now, Duration::ZERO)
+        .clone()
+}
+
 /// Follows services and publishes what it learns.
 #[derive(Debug)]
 pub(crate) struct Discovery {

@@ -1,7 +1,6 @@
 //! The loop that keeps HAProxy at what is wanted. It decides by `plan` and `slots`, and never gives up.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -104,7 +103,7 @@ impl Driver {
         mut configs: watch::Receiver<Config>,
         shutdown: CancellationToken,
     ) {
-        let mut template = watched(self.setup.config.template.as_deref());
+        let mut template = self.watched();
         let mut look = tokio::time::interval(COMPARE_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -124,10 +123,11 @@ impl Driver {
                 () = until(self.write_due) => self.write().await,
                 Ok(()) = configs.changed() => {
                     let config = configs.borrow_and_update().clone();
-                    if config.template != self.setup.config.template {
-                        template = watched(config.template.as_deref());
-                    }
+                    let moved = config.template != self.wanted_config().template;
                     self.configure(config, &shutdown);
+                    if moved {
+                        template = self.watched();
+                    }
                 }
                 () = edited(&mut template) => {
                     let config = self.wanted_config().clone();
@@ -143,8 +143,25 @@ impl Driver {
         }
     }
 
+    fn wanted(&self) -> &Setup {
+        self.next.as_ref().unwrap_or(&self.setup)
+    }
+
     pub(super) fn wanted_config(&self) -> &Config {
-        &self.next.as_ref().unwrap_or(&self.setup).config
+        &self.wanted().config
+    }
+
+    /// The template's file from now on, if it has one; what was written to it after it was read is a change as well.
+    fn watched(&self) -> Option<WatchedFile> {
+        let Setup { config, page } = self.wanted();
+        let path = config.template.as_deref()?;
+        match WatchedFile::watch_since(path.to_owned(), page.source()) {
+            Ok(file) => Some(file),
+            Err(error) => {
+                tracing::warn!("cannot watch {}: {error}", path.display());
+                None
+            }
+        }
     }
 
     /// Takes a new configuration, or a new text of the template. A broken one changes nothing.
@@ -318,17 +335,6 @@ impl Driver {
 /// What is asked about a backend.
 fn questions(name: &Word) -> String {
     format!("show servers state {name};show servers conn {name}")
-}
-
-fn watched(template: Option<&Path>) -> Option<WatchedFile> {
-    let path = template?;
-    match WatchedFile::watch(path.to_owned()) {
-        Ok(file) => Some(file),
-        Err(error) => {
-            tracing::warn!("cannot watch {}: {error}", path.display());
-            None
-        }
-    }
 }
 
 async fn edited(template: &mut Option<WatchedFile>) {

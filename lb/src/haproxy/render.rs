@@ -26,6 +26,8 @@ const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4A
 #[derive(Debug)]
 pub(super) struct Page {
     path: PathBuf,
+    /// The template as it was read.
+    source: String,
     engine: Engine,
 }
 
@@ -52,8 +54,14 @@ impl Page {
     pub(super) fn new(path: &Path, text: &str) -> Result<Self, TemplateError> {
         Ok(Self {
             path: path.to_owned(),
+            source: text.to_owned(),
             engine: Engine::new(path, text)?,
         })
+    }
+
+    /// The template's own text.
+    pub(super) fn source(&self) -> &str {
+        &self.source
     }
 
     /// The file's text.

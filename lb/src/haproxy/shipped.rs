@@ -11,6 +11,7 @@ use super::driver::Setup;
 use super::reload::fresh;
 use super::render::{Backends, Page};
 use crate::config::Policy;
+use crate::discovery::service_of;
 use crate::snapshot::{Endpoint, EndpointId, Excluded, Service, Snapshot};
 use crate::template::shipped::{SAMPLED, assert_golden, complaint, snapshots};
 
@@ -114,7 +115,10 @@ fn every_policy_is_one_that_haproxy_has() {
     accepted(name, &text);
 }
 
-fn any_service() -> impl Strategy<Value = Service> {
+/// The instances of an answer, in its order.
+type Answer = Vec<Result<Endpoint, Excluded>>;
+
+fn any_answer() -> impl Strategy<Value = Answer> {
     let instance = (
         "[ -~\n\u{e9}]{0,6}",
         1..65_535_u16,
@@ -122,25 +126,26 @@ fn any_service() -> impl Strategy<Value = Service> {
         any::<bool>(),
     );
     proptest::collection::vec(instance, 0..20).prop_map(|instances| {
-        let mut service = Service::default();
         let distinct: BTreeMap<_, _> = instances.into_iter().map(|i| (i.0.clone(), i)).collect();
-        for (instance, port, weight, is_in) in distinct.into_values() {
-            let endpoint = endpoint(&instance, port, weight);
-            if is_in {
-                service.endpoints.push(endpoint);
-            } else {
-                service.excluded.push(Excluded {
-                    id: endpoint.id,
+        let instances = distinct.into_values();
+        let mut answer: Answer = instances
+            .map(|(instance, port, weight, is_in)| {
+                let endpoint = endpoint(&instance, port, weight);
+                let excluded = Excluded {
+                    id: endpoint.id.clone(),
                     reason: String::new(),
-                });
-            }
-        }
-        service
+                };
+                is_in.then_some(endpoint).ok_or(excluded)
+            })
+            .collect();
+        // No registry says in which order it lists instances.
+        fastrand::Rng::with_seed(answer.len() as u64).shuffle(&mut answer);
+        answer
     })
 }
 
 #[test]
-fn any_snapshot_gives_a_file_that_haproxy_accepts() {
+fn any_snapshot_gives_a_file_that_haproxy_accepts_and_does_not_depend_on_the_order() {
     let config = proptest::test_runner::Config {
         cases: snapshots(),
         failure_persistence: None,
@@ -153,9 +158,9 @@ fn any_snapshot_gives_a_file_that_haproxy_accepts() {
     };
     let any = (
         name(),
-        any_service(),
+        any_answer(),
         name(),
-        any_service(),
+        any_answer(),
         0..Policy::ALL.len(),
     );
     TestRunner::new(config)
@@ -165,13 +170,20 @@ fn any_snapshot_gives_a_file_that_haproxy_accepts() {
                 format!("/={one},policy={}", Policy::ALL[policy]),
                 format!("h.example/x={two},strip-prefix"),
             ];
-            let services =
-                BTreeMap::from([(one.as_str().into(), first), (two.as_str().into(), second)]);
-            let snapshot = Snapshot { services };
+            let snapshot = |answers: [Answer; 2]| {
+                let names = [one.as_str(), two.as_str()].map(Into::into);
+                let services = names.into_iter().zip(answers.map(service_of));
+                Snapshot {
+                    services: services.collect(),
+                }
+            };
+            let mut other_way = [first.clone(), second.clone()];
+            other_way.iter_mut().for_each(|answer| answer.reverse());
+            let (forth, back) = (snapshot([first, second]), snapshot(other_way));
             for (name, template) in TEMPLATES {
                 let setup = setup(name, template, &[&routes[0], &routes[1]]);
-                let text = text(&setup, &snapshot);
-                prop_assert_eq!(&text, &self::text(&setup, &snapshot.clone()));
+                let text = text(&setup, &forth);
+                prop_assert_eq!(&text, &self::text(&setup, &back));
                 if made.get() % SAMPLED == 1 {
                     prop_assert_eq!(complaint(name, &text), None, "{}", text);
                 }

@@ -20,6 +20,8 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) spec: TemplateSpec,
+    /// The template's text as it is in use.
+    pub(super) source: String,
     engine: Engine,
     quiet: QuietPeriod,
     /// What the last rendering has read, and the last that was complete.
@@ -55,6 +57,7 @@ impl Job {
         quiet.change(Instant::now(), true);
         Ok(Self {
             spec,
+            source: text,
             engine,
             quiet,
             last: Asked::default(),
@@ -80,6 +83,7 @@ impl Job {
         let slots = self.engine.slots();
         self.engine =
             Engine::restricted(self.spec.source.name(), text, permissions)?.with_slots(slots);
+        text.clone_into(&mut self.source);
         self.missing.clear();
         self.quiet.change(Instant::now(), true);
         Ok(())

@@ -1,6 +1,6 @@
 //! The templates' own files: a new version is told of, whether an editor wrote it or put another file in its place.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tokio::sync::mpsc;
@@ -31,17 +31,17 @@ impl Sources {
         }
     }
 
-    /// Watches the sources of `jobs` from now on, and no others.
+    /// Watches the sources of `jobs` from now on, and no others. What was written to one after it was read is told of, too.
     pub(super) fn watch<'a>(&mut self, jobs: impl Iterator<Item = &'a Job>) {
         self.tasks = JoinSet::new();
-        let paths: BTreeSet<&PathBuf> = jobs
+        let files: BTreeMap<&PathBuf, &str> = jobs
             .filter_map(|job| match &job.spec.source {
-                Source::File(path) => Some(path),
+                Source::File(path) => Some((path, job.source.as_str())),
                 Source::Contents { .. } => None,
             })
             .collect();
-        for path in paths {
-            let mut file = match WatchedFile::watch(path.clone()) {
+        for (path, known) in files {
+            let mut file = match WatchedFile::watch_since(path.clone(), known) {
                 Ok(file) => file,
                 Err(error) => {
                     tracing::warn!("cannot watch {}: {error}", path.display());
