@@ -34,6 +34,7 @@ Examples:
   turno agent --config-dir /etc/consul.d
   turno agent --config-file web.hcl --config-file db.json --consul http://127.0.0.1:8500
   turno agent --config-dir services --node vm-7 --node-address 10.0.0.7 --consul http://consul:8500
+  turno agent --config-dir services --node vm-7 --node-address 10.0.0.7 --report-listen 127.0.0.1:8500
   turno agent --config-dir services --registry-listen 127.0.0.1:8500
   turno agent --reap --consul http://consul:8500
   turno validate /etc/consul.d               say what is wrong with files, and change nothing
@@ -73,6 +74,9 @@ pub(crate) struct AgentArgs {
     /// When this host falls silent, its node is gone after so long at most
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration, requires = "node")]
     ttl: Duration,
+    /// Where programs of this machine report their ttl checks, as to an agent: PUT /v1/agent/check/pass/ID and so on
+    #[arg(long, value_name = "ADDR", requires = "node")]
+    report_listen: Option<SocketAddr>,
     /// Take nodes out of the catalog whose `turno agent --node` has fallen silent
     #[arg(long)]
     reap: bool,
@@ -89,7 +93,7 @@ pub(crate) async fn run(args: AgentArgs, global: &Global) -> Result<(), Failure>
     }
     let registry = match args.registry_listen {
         Some(listen) => Some(Embedded::start(args.switches.config(listen)?).await?),
-        None => match args.switches.given() {
+        None => match args.switches.given(args.node.is_some()) {
             Some(switch) => {
                 return Err(Failure::usage(format!(
                     "{switch} is about the embedded registry: give --registry-listen ADDR too"
@@ -114,6 +118,9 @@ pub(crate) async fn run(args: AgentArgs, global: &Global) -> Result<(), Failure>
         }
     };
     output::line(&format!("agent for {}", client.address()))?;
+    if let Some(address) = agent.reports() {
+        output::line(&format!("ttl checks are reported at http://{address}"))?;
+    }
     daemon::systemd::watchdog(Vec::new(), shutdown.clone());
     let stopped = shutdown.clone();
     let ended = tokio::select! {
@@ -163,6 +170,7 @@ fn config(args: AgentArgs) -> Result<AgentConfig, Failure> {
             .to_string(),
         (None, None) => "turno".to_owned(),
     };
+    let scripts = args.switches.scripts();
     let node = args.node.zip(args.node_address);
     Ok(AgentConfig {
         files: args.config_file,
@@ -174,6 +182,8 @@ fn config(args: AgentArgs) -> Result<AgentConfig, Failure> {
             address: address.to_string(),
             ttl: args.ttl,
             machine: node::machine(),
+            scripts,
+            reports: args.report_listen,
         }),
         reap: args.reap,
     })

@@ -73,14 +73,18 @@ enum AclDefault {
 }
 
 impl Switches {
-    /// The first of them that was given, for commands that have an embedded registry only sometimes.
-    pub(crate) fn given(&self) -> Option<&'static str> {
+    /// The first of them that was given, for commands that have an embedded registry only sometimes. With
+    /// `but_scripts` those about scripts do not count.
+    pub(crate) fn given(&self, but_scripts: bool) -> Option<&'static str> {
         let all = [
             (self.data_dir.is_some(), "--data-dir"),
             (self.dns_listen.is_some(), "--dns-listen"),
-            (self.enable_script_checks, "--enable-script-checks"),
             (
-                self.enable_local_script_checks,
+                self.enable_script_checks && !but_scripts,
+                "--enable-script-checks",
+            ),
+            (
+                self.enable_local_script_checks && !but_scripts,
                 "--enable-local-script-checks",
             ),
             (!self.acl_token.is_empty(), "--acl-token"),
@@ -145,7 +149,8 @@ impl Switches {
         }
     }
 
-    fn scripts(&self) -> Scripts {
+    /// Which script checks run.
+    pub(crate) fn scripts(&self) -> Scripts {
         if self.enable_script_checks {
             Scripts::All
         } else if self.enable_local_script_checks {

@@ -56,7 +56,7 @@ pub(super) async fn registry(
     global: &Global,
 ) -> Result<(Option<Part>, Client), Failure> {
     if global.consul.is_some() {
-        if let Some(switch) = switches.given() {
+        if let Some(switch) = switches.given(false) {
             return Err(Failure::usage(format!(
                 "{switch} is about the embedded registry, and --consul names another"
             )));

@@ -14,6 +14,7 @@ mod sources;
 mod tests;
 mod watch;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -196,6 +197,15 @@ impl Agent {
         Self {
             verify_interval,
             ..self
+        }
+    }
+
+    /// Where programs of this machine report their TTL checks, if this agent listens for that.
+    #[must_use]
+    pub fn reports(&self) -> Option<SocketAddr> {
+        match &self.way {
+            Way::Local(_) => None,
+            Way::Node(node) => node.reports(),
         }
     }
 

@@ -290,7 +290,7 @@ fn count(n: i64) -> u32 {
 }
 
 /// Cuts the output of a TTL check: the first `limit` bytes (at a character's edge) and a note of how many there were.
-pub(super) fn cut_output(output: &str, limit: usize) -> String {
+pub(crate) fn cut_output(output: &str, limit: usize) -> String {
     if output.len() <= limit {
         return output.to_owned();
     }

@@ -39,6 +39,7 @@ use serde::{Deserialize, Serialize};
 
 pub use agent::ServiceDefinition;
 pub use command::{Command, Done, HowToSet};
+pub(crate) use definition::cut_output;
 pub use definition::{CheckDefinition, CheckIdRule, MIN_INTERVAL, OUTPUT_LIMIT};
 pub use external::{ExternalCheck, ExternalService, Removal, Write};
 pub use inventory::{ForeignNode, How, Inventory, OwnCheck, OwnService};

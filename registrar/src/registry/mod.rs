@@ -33,6 +33,7 @@ mod serve;
 mod session;
 mod snapshot;
 mod state;
+pub(crate) mod told;
 mod txn;
 mod ui;
 mod view;

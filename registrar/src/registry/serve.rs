@@ -196,7 +196,11 @@ async fn pass_on(
 }
 
 /// The body of a request that changes something, unless it may not.
-async fn read_write(headers: &HeaderMap, body: Incoming, limit: usize) -> Result<Bytes, Answer> {
+pub(super) async fn read_write(
+    headers: &HeaderMap,
+    body: Incoming,
+    limit: usize,
+) -> Result<Bytes, Answer> {
     if is_foreign_page(headers) {
         return Err(Answer::from(Failure::new(
             StatusCode::FORBIDDEN,

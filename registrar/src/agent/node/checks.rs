@@ -1,105 +1,159 @@
-//! Checks run here: how definitions become what the runner does, and what it found last.
-//!
-//! It knows no catalog; a status that changed wakes whoever writes to one.
+//! Checks without an agent: what becomes of a definition here, and why nothing does. Pure; it knows neither results nor
+//! the catalog.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use consul::types::{CheckDefinition, Status, parse_duration};
-use tokio::sync::Notify;
+use consul::types::{CheckDefinition, parse_duration};
 
-use crate::check::{CheckKind, CheckSpec, Report, Tls};
+use crate::check::{CheckKind, CheckSpec, Scripts, Source, Tls};
 
 /// No check runs more often than this; a shorter interval is raised to it, as an agent does.
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
 
-/// What a check of an instance is to the runner.
-pub(super) fn spec(id: String, check: &CheckDefinition) -> Result<CheckSpec, String> {
-    let length = |text: &Option<String>| {
-        text.as_deref()
-            .and_then(|text| parse_duration(text).ok())
-            .unwrap_or_default()
-    };
-    Ok(CheckSpec {
-        kind: kind(&id, check)?,
-        id,
-        interval: length(&check.interval).max(INTERVAL_MIN),
-        // Zero: the runner knows what each kind may take.
-        timeout: length(&check.timeout),
-        success_before_passing: check.success_before_passing,
-        failures_before_critical: check.failures_before_critical,
-        failures_before_warning: check.failures_before_warning,
-        output_max: usize::try_from(check.output_max_size).unwrap_or_default(),
-    })
+/// How a check gets its status.
+#[derive(Debug)]
+pub(super) enum How {
+    /// It is run here.
+    Run(CheckSpec),
+    /// Programs report it, at least so often.
+    Told(Duration),
+    /// It repeats the health of an instance of this node.
+    Mirror,
 }
 
-/// The same for a check that stands alone, which can only be one of the node.
-pub(super) fn alone(id: &str, check: &CheckDefinition) -> Result<CheckSpec, String> {
-    match &check.service_id {
-        Some(service) => Err(format!(
-            "no file defines the instance {service:?} it is for"
-        )),
-        None => spec(id.to_owned(), check),
+/// What can be done here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Means<'a> {
+    /// The name of our node.
+    pub(super) node: &'a str,
+    /// Whether programs may be run.
+    pub(super) scripts: Scripts,
+    /// Whether there is a place where programs report to.
+    pub(super) reports: bool,
+}
+
+impl Means<'_> {
+    /// What becomes of a check of an instance, or why nothing does.
+    pub(super) fn of(&self, id: String, check: &CheckDefinition) -> Result<How, String> {
+        let length = |text: &Option<String>| {
+            text.as_deref()
+                .and_then(|text| parse_duration(text).ok())
+                .unwrap_or_default()
+        };
+        if check.ttl.is_some() {
+            return if self.reports {
+                Ok(How::Told(length(&check.ttl)))
+            } else {
+                Err(format!(
+                    "nobody can report the check {id:?}: give --report-listen ADDR, or use an agent"
+                ))
+            };
+        }
+        if check.alias_service.is_some() || check.alias_node.is_some() {
+            return self.mirror(&id, check);
+        }
+        Ok(How::Run(CheckSpec {
+            kind: self.kind(&id, check)?,
+            id,
+            interval: length(&check.interval).max(INTERVAL_MIN),
+            // Zero: the runner knows what each kind may take.
+            timeout: length(&check.timeout),
+            success_before_passing: check.success_before_passing,
+            failures_before_critical: check.failures_before_critical,
+            failures_before_warning: check.failures_before_warning,
+            output_max: usize::try_from(check.output_max_size).unwrap_or_default(),
+        }))
     }
-}
 
-fn kind(id: &str, check: &CheckDefinition) -> Result<CheckKind, String> {
-    let tls = || Tls {
-        server_name: check.tls_server_name.clone().unwrap_or_default(),
-        skip_verify: check.tls_skip_verify,
-    };
-    Ok(match check {
-        CheckDefinition {
-            http: Some(url), ..
-        } => CheckKind::Http {
-            url: url.clone(),
-            method: check.method.clone().unwrap_or_else(|| "GET".to_owned()),
-            headers: headers(check),
-            body: check.body.clone().unwrap_or_default(),
-            tls: tls(),
-            disable_redirects: check.disable_redirects,
-        },
-        CheckDefinition {
-            tcp: Some(address), ..
-        } => CheckKind::Tcp {
-            address: address.clone(),
-            tls: check.tcp_use_tls.then(tls),
-        },
-        CheckDefinition {
-            udp: Some(address), ..
-        } => CheckKind::Udp {
-            address: address.clone(),
-        },
-        CheckDefinition {
-            grpc: Some(target), ..
-        } => CheckKind::Grpc {
-            target: target.clone(),
-            tls: check.grpc_use_tls.then(tls),
-        },
-        CheckDefinition {
-            h2ping: Some(address),
-            ..
-        } => CheckKind::H2Ping {
-            address: address.clone(),
-            tls: check.h2ping_use_tls.unwrap_or(true).then(tls),
-        },
-        CheckDefinition {
-            zmtp: Some(address),
-            ..
-        } => CheckKind::Zmtp {
-            address: address.clone(),
-        },
-        CheckDefinition {
-            os_service: Some(name),
-            ..
-        } => CheckKind::OsService { name: name.clone() },
-        _ => {
+    /// The same for a check that stands alone, which can only be one of the node.
+    pub(super) fn of_node(&self, id: &str, check: &CheckDefinition) -> Result<How, String> {
+        match &check.service_id {
+            Some(service) => Err(format!(
+                "no file defines the instance {service:?} it is for"
+            )),
+            None => self.of(id.to_owned(), check),
+        }
+    }
+
+    fn mirror(&self, id: &str, check: &CheckDefinition) -> Result<How, String> {
+        let other = check.alias_node.as_deref();
+        if other.is_some_and(|node| !node.eq_ignore_ascii_case(self.node)) {
             return Err(format!(
-                "the check {id:?} needs an agent; without one, http, tcp, udp, grpc, h2ping, zmtp and os_service checks are run"
+                "the check {id:?} mirrors another node, which takes an agent"
             ));
         }
-    })
+        Ok(How::Mirror)
+    }
+
+    fn kind(&self, id: &str, check: &CheckDefinition) -> Result<CheckKind, String> {
+        let tls = || Tls {
+            server_name: check.tls_server_name.clone().unwrap_or_default(),
+            skip_verify: check.tls_skip_verify,
+        };
+        Ok(match check {
+            CheckDefinition {
+                http: Some(url), ..
+            } => CheckKind::Http {
+                url: url.clone(),
+                method: check.method.clone().unwrap_or_else(|| "GET".to_owned()),
+                headers: headers(check),
+                body: check.body.clone().unwrap_or_default(),
+                tls: tls(),
+                disable_redirects: check.disable_redirects,
+            },
+            CheckDefinition {
+                tcp: Some(address), ..
+            } => CheckKind::Tcp {
+                address: address.clone(),
+                tls: check.tcp_use_tls.then(tls),
+            },
+            CheckDefinition {
+                udp: Some(address), ..
+            } => CheckKind::Udp {
+                address: address.clone(),
+            },
+            CheckDefinition {
+                grpc: Some(target), ..
+            } => CheckKind::Grpc {
+                target: target.clone(),
+                tls: check.grpc_use_tls.then(tls),
+            },
+            CheckDefinition {
+                h2ping: Some(address),
+                ..
+            } => CheckKind::H2Ping {
+                address: address.clone(),
+                tls: check.h2ping_use_tls.unwrap_or(true).then(tls),
+            },
+            CheckDefinition {
+                zmtp: Some(address),
+                ..
+            } => CheckKind::Zmtp {
+                address: address.clone(),
+            },
+            CheckDefinition {
+                os_service: Some(name),
+                ..
+            } => CheckKind::OsService { name: name.clone() },
+            CheckDefinition { args, .. }
+                if !args.is_empty() && check.docker_container_id.is_none() =>
+            {
+                let source = Source::Local;
+                self.scripts.permit(source).map_err(|_| {
+                    format!(
+                        "the check {id:?} runs a program; give --enable-local-script-checks if it may"
+                    )
+                })?;
+                CheckKind::Script {
+                    args: args.clone(),
+                    source,
+                }
+            }
+            _ => {
+                return Err(format!("the check {id:?} is of a kind that takes an agent"));
+            }
+        })
+    }
 }
 
 fn headers(check: &CheckDefinition) -> Vec<(String, String)> {
@@ -113,112 +167,61 @@ fn headers(check: &CheckDefinition) -> Vec<(String, String)> {
     check.header.iter().flat_map(each).collect()
 }
 
-/// What a check found last.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Outcome {
-    pub(super) status: Status,
-    pub(super) output: String,
-}
-
-/// What all checks found last.
-#[derive(Debug, Default)]
-pub(super) struct Results {
-    outcomes: Mutex<BTreeMap<String, Outcome>>,
-    changed: Notify,
-}
-
-impl Results {
-    /// Makes room for a check that begins with `initial`. Returns the status it has, for it may have run before.
-    pub(super) fn begin(&self, id: &str, initial: Status) -> Status {
-        let fresh = || Outcome {
-            status: initial,
-            output: String::new(),
-        };
-        self.outcomes()
-            .entry(id.to_owned())
-            .or_insert_with(fresh)
-            .status
-    }
-
-    pub(super) fn forget(&self, id: &str) {
-        self.outcomes().remove(id);
-    }
-
-    pub(super) fn snapshot(&self) -> BTreeMap<String, Outcome> {
-        self.outcomes().clone()
-    }
-
-    /// Waits until a status has changed since this was last waited for.
-    pub(super) async fn changed(&self) {
-        self.changed.notified().await;
-    }
-
-    fn outcomes(&self) -> MutexGuard<'_, BTreeMap<String, Outcome>> {
-        // Nothing under this lock leaves the map half changed.
-        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Report for Results {
-    fn report(&self, check_id: &str, status: Status, output: String) {
-        let mut outcomes = self.outcomes();
-        let Some(outcome) = outcomes.get_mut(check_id) else {
-            return;
-        };
-        let changed = outcome.status != status;
-        *outcome = Outcome { status, output };
-        drop(outcomes);
-        if changed {
-            self.changed.notify_one();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const MEANS: Means<'static> = Means {
+        node: "vm-1",
+        scripts: Scripts::Off,
+        reports: false,
+    };
+    const ALL: Means<'static> = Means {
+        node: "vm-1",
+        scripts: Scripts::Local,
+        reports: true,
+    };
+
     #[test]
     fn what_can_be_run_here() {
         let interval = Duration::from_millis(10);
-        let http = spec(
-            "a".to_owned(),
-            &CheckDefinition::http("http://h/", interval),
-        )
-        .expect("it can");
+        let http = CheckDefinition::http("http://h/", interval);
+        let Ok(How::Run(http)) = MEANS.of("a".to_owned(), &http) else {
+            panic!("it can be run");
+        };
         assert_eq!(
             (http.interval, http.timeout),
             (INTERVAL_MIN, Duration::ZERO)
         );
-        let refused =
-            spec("a".to_owned(), &CheckDefinition::ttl(interval)).expect_err("nobody can report");
-        assert!(
-            refused.starts_with("the check \"a\" needs an agent"),
-            "{refused}"
-        );
         let mut of_another = CheckDefinition::tcp("h:1", interval);
-        assert!(alone("a", &of_another).is_ok());
+        assert!(MEANS.of_node("a", &of_another).is_ok());
         of_another.service_id = Some("db".to_owned());
-        assert!(alone("a", &of_another).is_err());
+        assert!(MEANS.of_node("a", &of_another).is_err());
     }
 
-    #[tokio::test]
-    async fn only_a_changed_status_wakes() {
-        let results = Results::default();
-        assert_eq!(results.begin("a", Status::Critical), Status::Critical);
-        results.report("a", Status::Critical, "no".to_owned());
-        results.report("unknown", Status::Passing, String::new());
-        let waiting = tokio::time::timeout(Duration::from_millis(20), results.changed()).await;
-        assert!(waiting.is_err(), "nothing has changed");
-        results.report("a", Status::Passing, "yes".to_owned());
-        results.changed().await;
-        assert_eq!(
-            results.begin("a", Status::Critical),
-            Status::Passing,
-            "it has run before"
-        );
-        assert_eq!(results.snapshot()["a"].output, "yes");
-        results.forget("a");
-        assert!(results.snapshot().is_empty());
+    #[test]
+    fn what_takes_more_than_a_runner() {
+        let check = |json: &str| serde_json::from_str::<CheckDefinition>(json).expect("a check");
+        let ttl = check(r#"{"TTL": "9s"}"#);
+        let script = check(r#"{"Args": ["true"], "Interval": "9s"}"#);
+        let docker = check(r#"{"Args": ["true"], "DockerContainerID": "x", "Interval": "9s"}"#);
+        let own = check(r#"{"AliasService": "web", "AliasNode": "VM-1"}"#);
+        let other = check(r#"{"AliasService": "web", "AliasNode": "vm-2"}"#);
+        for (means, check, word) in [
+            (MEANS, &ttl, Some("--report-listen")),
+            (ALL, &ttl, None),
+            (MEANS, &script, Some("--enable-local-script-checks")),
+            (ALL, &script, None),
+            (ALL, &docker, Some("agent")),
+            (MEANS, &own, None),
+            (ALL, &other, Some("another node")),
+        ] {
+            let how = means.of("a".to_owned(), check);
+            match (how, word) {
+                (Ok(_), None) => {}
+                (Err(reason), Some(word)) => assert!(reason.contains(word), "{reason}"),
+                (how, _) => panic!("{check:?}: {how:?}"),
+            }
+        }
     }
 }

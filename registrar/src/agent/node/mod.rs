@@ -5,21 +5,29 @@
 //! does so for others, as they do for it.
 
 mod checks;
+mod ear;
 mod guard;
+mod mirror;
 mod plan;
 pub mod reaper;
+mod results;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use consul::Client;
 use consul::types::{CatalogDeregistration, CatalogNode, Status};
 
+use tokio::time::Instant;
+
 use super::{Settled, Trouble, Wanted, mark};
-use crate::check::Runner;
-use checks::Results;
+use crate::check::{Runner, Scripts};
+use checks::{How, Means};
+use ear::Ear;
 use guard::Guard;
+use results::Results;
 
 /// Consul ends a session after up to twice its TTL, which is at least 10 s: so a node cannot be gone sooner than this.
 pub const TTL_MIN: Duration = Duration::from_secs(20);
@@ -47,6 +55,10 @@ pub struct NodeConfig {
     pub ttl: Duration,
     /// What tells this machine from others: the next life of this process takes over from one of the same machine.
     pub machine: String,
+    /// Whether checks may run programs; the definitions are files of this machine.
+    pub scripts: Scripts,
+    /// Where programs of this machine report their TTL checks: a loopback address. Without one there are no such checks.
+    pub reports: Option<SocketAddr>,
 }
 
 /// Why a node cannot be used.
@@ -63,6 +75,14 @@ pub enum NodeError {
         "the TTL is from 20s to 48h, because Consul's sessions last up to twice the 10s they last at least; found {0:?}"
     )]
     Ttl(Duration),
+    /// Nothing guards the listener for reports.
+    #[error(
+        "TTL checks are reported by programs of this machine: the address must be a loopback one, found {0}"
+    )]
+    NotLoopback(SocketAddr),
+    /// There is no listening for reports there.
+    #[error(transparent)]
+    Listen(#[from] daemon::net::ListenError),
 }
 
 /// What tells this machine from others, as far as can be found out.
@@ -96,7 +116,11 @@ pub(super) struct Node {
     guard: Guard,
     runner: Runner,
     results: Arc<Results>,
+    /// Checks that are run.
     running: BTreeSet<String>,
+    /// Checks that programs report.
+    told: BTreeSet<String>,
+    ear: Option<Ear>,
     registered: bool,
 }
 
@@ -118,16 +142,25 @@ impl Node {
             return Err(NodeError::Ttl(config.ttl));
         }
         let results = Arc::new(Results::default());
+        let ear = config.reports.map(|address| Ear::open(address, &results));
+        let ear = ear.transpose()?;
         Ok(Self {
+            ear,
             guard: Guard::new(client.clone(), &config, &agent),
-            runner: Runner::new(Arc::clone(&results) as _),
+            runner: Runner::with_scripts(Arc::clone(&results) as _, config.scripts),
             client,
             config,
             agent,
             results,
             running: BTreeSet::new(),
+            told: BTreeSet::new(),
             registered: false,
         })
+    }
+
+    /// Where programs report their checks.
+    pub(super) fn reports(&self) -> Option<SocketAddr> {
+        self.ear.as_ref().and_then(|ear| ear.address)
     }
 
     /// Waits until a check's status has changed. Cancel-safe: whoever cancels it looks anyway.
@@ -154,7 +187,9 @@ impl Node {
             checks: &checks,
         };
         let usable = plan::usable(&wanted.joined, &refused);
-        let results = self.results.snapshot();
+        self.results.expire(Instant::now());
+        let mut results = self.results.snapshot();
+        mirror::settle(&usable, &mut results);
         let writes = plan::plan(
             &self.config,
             &self.agent,
@@ -218,46 +253,66 @@ impl Node {
 
     /// Starts and ends checks so that those run that are wanted. Returns what cannot be checked from here, by id.
     fn run_checks(&mut self, wanted: &Wanted) -> BTreeMap<String, String> {
+        let means = Means {
+            node: &self.config.name,
+            scripts: self.config.scripts,
+            reports: self.ear.is_some(),
+        };
         let mut refused = BTreeMap::new();
-        let mut specs = Vec::new();
+        let mut all = Vec::new();
         for (id, service) in &wanted.joined.services {
             let own: Result<Vec<_>, String> = service
                 .check_ids()
                 .into_iter()
                 .zip(&service.checks)
-                .map(|(id, check)| checks::spec(id, check))
+                .map(|(id, check)| Ok((id.clone(), means.of(id, check)?, check.status)))
                 .collect();
             match own {
-                Ok(own) => specs.extend(
-                    own.into_iter()
-                        .zip(service.checks.iter().map(|check| check.status)),
-                ),
+                Ok(own) => all.extend(own),
                 Err(reason) => {
                     refused.insert(id.clone(), reason);
                 }
             }
         }
         for (id, check) in &wanted.joined.checks {
-            match checks::alone(id, check) {
-                Ok(spec) => specs.push((spec, check.status)),
+            match means.of_node(id, check) {
+                Ok(how) => all.push((id.clone(), how, check.status)),
                 Err(reason) => {
                     refused.insert(id.clone(), reason);
                 }
             }
         }
-        let ids: BTreeSet<String> = specs.iter().map(|(spec, _)| spec.id.clone()).collect();
-        for gone in self.running.difference(&ids) {
+        self.start(all);
+        refused
+    }
+
+    /// Has exactly these checks run or told. Those that were so before go on.
+    fn start(&mut self, all: Vec<(String, How, Option<Status>)>) {
+        let kept = |wanted: fn(&How) -> bool| -> BTreeSet<String> {
+            let kept = all.iter().filter(|(_, how, _)| wanted(how));
+            kept.map(|(id, _, _)| id.clone()).collect()
+        };
+        let running = kept(|how| matches!(how, How::Run(_)));
+        let told = kept(|how| matches!(how, How::Told(_)));
+        for gone in self.running.difference(&running) {
             self.runner.remove(gone);
             self.results.forget(gone);
         }
-        for (spec, initial) in specs {
-            let status = self
-                .results
-                .begin(&spec.id, initial.unwrap_or(Status::Critical));
-            self.runner.set(spec, status);
+        for gone in self.told.difference(&told) {
+            self.results.forget(gone);
         }
-        self.running = ids;
-        refused
+        for (id, how, initial) in all {
+            let initial = initial.unwrap_or(Status::Critical);
+            match how {
+                How::Run(spec) => {
+                    let status = self.results.begin(&id, initial);
+                    self.runner.set(spec, status);
+                }
+                How::Told(period) => self.results.listen(&id, initial, period, Instant::now()),
+                How::Mirror => {}
+            }
+        }
+        (self.running, self.told) = (running, told);
     }
 
     /// A node that an agent keeps, or another kind of writer, is not ours to write to.

@@ -9,7 +9,7 @@ use consul::types::{
     ServiceRegistration, Status,
 };
 
-use super::checks::Outcome;
+use super::results::Outcome;
 use super::{GUARD, GUARD_SESSION, NodeConfig};
 use crate::agent::mark;
 use crate::definition::Joined;
@@ -165,6 +165,13 @@ fn catalog_service(wanted: &ServiceRegistration) -> Service {
     }
 }
 
+/// What a check is called: one of an instance has a name without being given one.
+pub(super) fn name(check: &CheckDefinition, service: Option<&ServiceRegistration>) -> String {
+    let named = |service: &ServiceRegistration| format!("Service '{}' check", service.name);
+    let given = check.name.clone();
+    given.or_else(|| service.map(named)).unwrap_or_default()
+}
+
 fn entry(
     node: &NodeConfig,
     id: &str,
@@ -173,15 +180,10 @@ fn entry(
     results: &BTreeMap<String, Outcome>,
 ) -> HealthCheck {
     let outcome = results.get(id);
-    let named = |name: &String| format!("Service '{name}' check");
     HealthCheck {
         node: node.name.clone(),
         check_id: id.to_owned(),
-        name: check
-            .name
-            .clone()
-            .or_else(|| service.map(|service| named(&service.name)))
-            .unwrap_or_default(),
+        name: name(check, service),
         status: outcome.map_or(check.status.unwrap_or(Status::Critical), |outcome| {
             outcome.status
         }),
@@ -202,6 +204,7 @@ fn entry(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::Scripts;
     use crate::definition::{Format, join, parse};
     use consul::types::Node;
     use std::time::Duration;
@@ -217,6 +220,8 @@ mod tests {
             address: "10.0.0.7".to_owned(),
             ttl: Duration::from_secs(30),
             machine: String::new(),
+            scripts: Scripts::Off,
+            reports: None,
         }
     }
 

@@ -34,9 +34,11 @@ fn config(folder: &Path, name: &str) -> AgentConfig {
 }
 
 fn start(client: Client, config: AgentConfig) -> Running {
-    let agent = Agent::open(client, config)
-        .expect("it opens")
-        .with_verify_interval(VERIFY);
+    run(Agent::open(client, config).expect("it opens"))
+}
+
+fn run(agent: Agent) -> Running {
+    let agent = agent.with_verify_interval(VERIFY);
     let shutdown = CancellationToken::new();
     let (reload, reloads) = mpsc::channel(1);
     Running {

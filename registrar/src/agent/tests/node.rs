@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use consul::types::Status;
 use consul::{Client, Query};
 use tokio::time::Instant;
 
 use super::backend::{self, Backend, Line, eventually};
-use super::{AgentConfig, config, start, write};
+use super::{Agent, AgentConfig, config, start, write};
 use crate::agent::NodeConfig;
 use crate::agent::node::TTL_MIN;
+use crate::check::Scripts;
 
 fn node(folder: &Path, name: &str) -> AgentConfig {
     AgentConfig {
@@ -18,6 +20,8 @@ fn node(folder: &Path, name: &str) -> AgentConfig {
             address: "127.0.0.1".to_owned(),
             ttl: TTL_MIN,
             machine: name.to_owned(),
+            scripts: Scripts::Off,
+            reports: None,
         }),
         ..config(folder, name)
     }
@@ -77,7 +81,7 @@ async fn without_an_agent_the_checks_run_here() {
         .await;
         let refused = running.overview.borrow().refused[0].clone();
         assert!(
-            refused.starts_with("told: the check \"service:told\" needs an agent"),
+            refused.starts_with("told: nobody can report the check \"service:told\""),
             "{refused}"
         );
 
@@ -200,4 +204,65 @@ async fn a_host_that_is_cut_off_leaves_within_its_ttl_and_comes_back() {
         peer.stop().await;
     };
     futures_util::future::join_all(Backend::all().await.into_iter().map(run)).await;
+}
+
+/// The checks of the node with their outputs, as anybody sees them.
+async fn found(client: &Client, node: &str) -> Vec<String> {
+    let checks = client.health_node(node).await.expect("listed");
+    let each = checks
+        .values()
+        .map(|check| format!("{}={} {}", check.check_id, check.status, check.output));
+    each.collect()
+}
+
+#[tokio::test]
+async fn without_an_agent_checks_are_told_mirrored_and_scripts_too() {
+    for backend in Backend::all().await {
+        let client = backend.client();
+        let folder = tempfile::tempdir().expect("a folder");
+        write(
+            folder.path(),
+            "all.hcl",
+            r#"service { name = "web" check { id = "told" name = "told" ttl = "2s" } }
+            check { id = "alias" name = "alias" alias_service = "web" }
+            service { name = "job" check { id = "job" name = "job" args = ["sh", "-c", "echo so so; exit 1"] interval = "1s" } }"#,
+        );
+        let mut config = node(folder.path(), "vm-2");
+        if let Some(node) = &mut config.node {
+            node.scripts = Scripts::Local;
+            node.reports = Some("127.0.0.1:0".parse().expect("an address"));
+        }
+        let agent = Agent::open(client.clone(), config).expect("it opens");
+        let programs = backend::client(agent.reports().expect("it listens"));
+        let running = super::run(agent);
+        let shows = async |wanted: [&str; 3]| {
+            eventually("the catalog to say so", async || {
+                found(&client, "vm-2").await == wanted
+            })
+            .await;
+        };
+        let job = "job=warning so so\n";
+        let alias = |status: &str, output: &str| {
+            format!("alias={status} Aliased check \"told\" failing: {output}")
+        };
+        shows([&alias("critical", ""), job, "told=critical "]).await;
+        let warned = alias("warning", "it says");
+        eventually("the report to arrive", async || {
+            // Again each time, so that it does not run out on a busy machine.
+            let heard = programs.update_check("told", Status::Warning, "it says");
+            heard.await.expect("it is heard");
+            found(&client, "vm-2").await == [&warned, job, "told=warning it says"]
+        })
+        .await;
+        let expired = "TTL expired (last output before timeout follows): it says";
+        let told = format!("told=critical {expired}");
+        shows([&alias("critical", expired), job, &told]).await;
+        let unknown = programs.pass_check("job", "").await;
+        let unknown = unknown.expect_err("it is run, not told").to_string();
+        assert!(
+            unknown.contains("does not have associated TTL"),
+            "{unknown}"
+        );
+        running.stop().await;
+    }
 }
