@@ -155,6 +155,38 @@ pub(crate) const LIST: &[Entry] = &[
         excuses: |request, _, _| path(request, "/v1/agent/metrics?format=prometheus"),
     },
     Entry {
+        what: "the service mesh",
+        consul: "`connect`, `config`, `discovery-chain`",
+        ours: "404, as for every unknown path",
+        reason: "the mesh is not part of turno; clients take 404 for a Consul without it",
+        shown_by: ShownBy::Written,
+        excuses: |request, _, _| {
+            let of_mesh = [
+                "/v1/connect/",
+                "/v1/agent/connect/",
+                "/v1/config/",
+                "/v1/discovery-chain/",
+            ];
+            of_mesh.iter().any(|start| path(request, start))
+        },
+    },
+    Entry {
+        what: "what operates a cluster",
+        consul: "`operator`: Raft, autopilot, keys of the gossip",
+        ours: "404",
+        reason: "there is no cluster",
+        shown_by: ShownBy::Written,
+        excuses: |request, _, _| path(request, "/v1/operator/"),
+    },
+    Entry {
+        what: "what Consul's own web pages ask",
+        consul: "`internal/ui`",
+        ours: "404",
+        reason: "its page is another",
+        shown_by: ShownBy::Written,
+        excuses: |request, _, _| path(request, "/v1/internal/ui/"),
+    },
+    Entry {
         what: "network coordinates",
         consul: "measures distances between nodes",
         ours: "answers that there are none",

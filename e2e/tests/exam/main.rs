@@ -15,4 +15,5 @@ mod page;
 mod pair;
 mod script;
 mod target;
+mod waiting;
 mod written;

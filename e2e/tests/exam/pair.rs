@@ -16,13 +16,14 @@ use serde_json::Value;
 use crate::answer::Memory;
 use crate::compare::{Difference, differences};
 use crate::intended::Intended;
+use crate::waiting::Waiting;
 
 /// Consul's agent tells its catalog of a status a moment after it has answered; both are asked again for this long
 /// before they are said to differ.
 const SETTLE: Duration = Duration::from_millis(1500);
 
 /// Between two looks while settling.
-const LOOK: Duration = Duration::from_millis(4);
+pub(crate) const LOOK: Duration = Duration::from_millis(4);
 
 /// Longer than any sequence: a blocking query ends by a change or not at all.
 const HOLD: &str = "wait=10m";
@@ -75,17 +76,6 @@ pub(crate) struct Side {
     registry: Registry,
     connection: Option<Connection>,
     pub(crate) memory: Memory,
-}
-
-/// A blocking query on its way.
-#[derive(Debug)]
-pub(crate) struct Waiting {
-    pub(crate) path: String,
-    consul: Receiver<Answer>,
-    ours: Receiver<Answer>,
-    woken: (Option<Answer>, Option<Answer>),
-    /// What Consul and ours said when the wait began.
-    before: (Answer, Answer),
 }
 
 impl Side {
@@ -364,70 +354,5 @@ impl Pair {
         let found = self.judge(&request, &(consul.clone(), ours.clone()), intended);
         // The look after it compares with what was seen before the wait: a woken query does not move that.
         found
-    }
-}
-
-impl Waiting {
-    /// Whether the query has ended, on Consul and on ours.
-    pub(crate) fn woken(&mut self) -> (bool, bool) {
-        if self.woken.0.is_none() {
-            self.woken.0 = self.consul.try_recv().ok();
-        }
-        if self.woken.1.is_none() {
-            self.woken.1 = self.ours.try_recv().ok();
-        }
-        (self.woken.0.is_some(), self.woken.1.is_some())
-    }
-
-    /// Waits until the query has ended on both, or the limit has passed. Returns how it stands then.
-    pub(crate) fn await_both(&mut self, limit: Duration) -> (bool, bool) {
-        let started = Instant::now();
-        loop {
-            let woken = self.woken();
-            if woken == (true, true) || started.elapsed() > limit {
-                return woken;
-            }
-            thread::sleep(LOOK);
-        }
-    }
-
-    /// Waits until the query has ended on Consul, or the limit has passed. Returns how it stands then.
-    pub(crate) fn await_consul(&mut self, limit: Duration) -> (bool, bool) {
-        let started = Instant::now();
-        while !self.woken().0 && started.elapsed() < limit {
-            thread::sleep(LOOK);
-        }
-        self.woken()
-    }
-
-    /// The first thing that an answer says, Consul's or else ours, that it did not say when the wait began.
-    pub(crate) fn news(&self, pair: &Pair, request: &Request) -> Option<Difference> {
-        let (side, before, now) = match &self.woken {
-            (Some(now), _) => (&pair.consul, &self.before.0, now),
-            (None, now) => (&pair.ours, &self.before.1, now.as_ref()?),
-        };
-        let before = side.memory.comparable(&request.path, before, "");
-        let now = side.memory.comparable(&request.path, now, "");
-        differences(&before["body"], &now["body"])
-            .into_iter()
-            .next()
-    }
-
-    /// What ours answered, if it has.
-    pub(crate) fn told_by_ours(&self) -> Value {
-        let body = self.woken.1.as_ref().map(|answer| answer.body.as_slice());
-        serde_json::from_slice(body.unwrap_or_default()).unwrap_or_default()
-    }
-
-    /// Waits until the query stands alike on both, or the limit has passed.
-    pub(crate) fn await_alike(&mut self, limit: Duration) -> (bool, bool) {
-        let started = Instant::now();
-        loop {
-            let woken = self.woken();
-            if woken.0 == woken.1 || started.elapsed() > limit {
-                return woken;
-            }
-            thread::sleep(LOOK);
-        }
     }
 }

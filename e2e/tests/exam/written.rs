@@ -11,9 +11,10 @@ use e2e::wait;
 use serde_json::Value;
 
 use crate::intended::{Intended, ShownBy};
-use crate::pair::{Pair, Request, Waiting};
+use crate::pair::{Pair, Request};
 use crate::script::{self, Sequence, Step};
 use crate::target;
+use crate::waiting::Waiting;
 
 /// A query that should stay asleep is watched for this long. A busy machine can only hide a mistake here, not make one up.
 const ASLEEP: Duration = Duration::from_millis(150);
@@ -41,6 +42,7 @@ const CASES: &[(&str, &str)] = cases![
     "parameters",
     "blocking",
     "surface",
+    "odd",
     "traces",
 ];
 

@@ -10,7 +10,7 @@ use super::request::Call;
 use super::state::State;
 use super::view::{AgentServiceView, CheckShape, CheckView};
 use crate::catalog::{
-    Check, Instance, NODE_MAINTENANCE, SERVICE_MAINTENANCE_PREFIX, Shared, Status, fold,
+    Check, Instance, NODE_MAINTENANCE, SERVICE_MAINTENANCE_PREFIX, Shared, Status,
 };
 
 type Result = std::result::Result<Answer, Failure>;
@@ -143,7 +143,8 @@ pub(super) fn by_id(state: &State, call: &Call) -> Result {
 }
 
 pub(super) fn by_name(state: &State, call: &Call) -> Result {
-    let name = fold(&call.rest);
+    // The agent, unlike the catalog, tells `Web` from `web`.
+    let name = call.rest.as_str();
     if name.is_empty() {
         return Err(Failure::failed("Bad request: Missing service Name"));
     }
@@ -151,7 +152,7 @@ pub(super) fn by_name(state: &State, call: &Call) -> Result {
     if !rights.read(Kind::Service, &call.rest) {
         return Err(Failure::denied());
     }
-    let entries = entries(state, &rights, |instance| fold(&instance.name) == name);
+    let entries = entries(state, &rights, |instance| *instance.name == *name);
     if let Some(worst) = entries.iter().map(|entry| entry.worst).max() {
         return said(call, worst, &entries);
     }

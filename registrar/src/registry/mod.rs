@@ -25,6 +25,7 @@ mod joining;
 mod kv;
 mod metrics;
 mod mux;
+mod places;
 mod prepared;
 mod rendered;
 mod request;

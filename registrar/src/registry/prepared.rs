@@ -1,13 +1,14 @@
 //! `/v1/query`: prepared queries, kept and carried out. There is one datacenter, so none fails over to another.
 
 use http::{Method, StatusCode};
-use regex::{Regex, RegexBuilder};
+use regex::{Captures, Regex, RegexBuilder};
 use serde_json::{Value, json};
 
 use super::access::{Access, Rights, Sight, UnknownToken};
 use super::agent::answer;
 use super::answer::{Answer, Failure};
 use super::blocking::{self, Looked};
+use super::places::{Fault, Filling};
 use super::request::Call;
 use super::select::near_first;
 use super::state::State;
@@ -66,12 +67,6 @@ fn vet(query: &Prepared) -> Result<()> {
     if query.nearest < 0 {
         return bad(format!("Bad NearestN '{}', must be >= 0", query.nearest));
     }
-    if !matches!(query.template.as_str(), "" | "name_prefix_match") {
-        return bad(format!("Bad Template.Type '{}'", query.template));
-    }
-    if let Err(error) = expression(&query.regexp) {
-        return bad(format!("Bad Template: {error}"));
-    }
     if !query.ttl.is_empty() {
         match duration::parse(&query.ttl) {
             Err(why) => return bad(format!("Bad DNS TTL '{}': {why}", query.ttl)),
@@ -81,7 +76,34 @@ fn vet(query: &Prepared) -> Result<()> {
             Ok(_) => {}
         }
     }
-    Ok(())
+    vet_template(query)
+}
+
+fn vet_template(query: &Prepared) -> Result<()> {
+    let bad = |text: String| {
+        Err(Failure::failed(format!(
+            "failed compiling template: {text}"
+        )))
+    };
+    if query.template.is_empty() {
+        return Ok(());
+    }
+    if query.template != "name_prefix_match" {
+        return bad(format!("Bad Template.Type '{}'", query.template));
+    }
+    if let Err(error) = expression(&query.regexp) {
+        return bad(format!("Bad Regexp: error parsing regexp: {error}"));
+    }
+    // As Consul does, it is tried with the name it has.
+    match fill_in(query, &query.name) {
+        Ok(_) => Ok(()),
+        Err((place, text, Fault::Format)) => bad(format!(
+            "Bad format '{text}' in Service.{place}: parse error: syntax error"
+        )),
+        Err((place, text, Fault::Evaluation(why))) => bad(format!(
+            "Bad evaluation for '{text}' in Service.{place}: {why}"
+        )),
+    }
 }
 
 /// `query`: create one, or list all.
@@ -209,32 +231,64 @@ fn filled(catalog: &Sight<'_>, name: &str) -> Option<Shared<Prepared>> {
     if row.template.is_empty() {
         return Some(row);
     }
+    // One that was kept before its places were looked at is carried out as it stands.
+    let filled = fill_in(&row, name).unwrap_or_else(|_| row.value.clone());
+    let mut row = (*row).clone();
+    row.value = filled;
+    Some(row.into())
+}
+
+/// A template with its places filled for the name it was asked by. Otherwise which text cannot be, where it stands, and
+/// why.
+fn fill_in(row: &Prepared, name: &str) -> std::result::Result<Prepared, (String, String, Fault)> {
     let found = expression(&row.regexp).ok();
-    let groups = found.as_ref().and_then(|found| found.captures(name));
-    let group = |n: usize| {
-        groups
-            .as_ref()
-            .and_then(|groups| groups.get(n))
-            .map_or("", |text| text.as_str())
+    let captures = found
+        .as_ref()
+        .filter(|_| !row.regexp.is_empty())
+        .and_then(|found| found.captures(name));
+    let groups: Vec<&str> = captures
+        .iter()
+        .flat_map(Captures::iter)
+        .map(|group| group.map_or("", |group| group.as_str()))
+        .collect();
+    let filling = Filling {
+        full: name,
+        prefix: &row.name,
+        groups: &groups,
     };
-    let count = found.as_ref().map_or(0, Regex::captures_len);
-    let fill = |text: &str| {
-        let mut filled = text
-            .replace("${name.full}", name)
-            .replace("${name.prefix}", &row.name)
-            .replace("${name.suffix}", name.strip_prefix(&row.name).unwrap_or(""));
-        for n in 0..count {
-            filled = filled.replace(&format!("${{match({n})}}"), group(n));
+    let fill = |place: String, text: &mut String| match filling.fill(text) {
+        Ok(filled) => {
+            *text = filled;
+            Ok(())
         }
-        filled
+        Err(fault) => Err((place, text.clone(), fault)),
     };
-    let mut filled = (*row).clone();
-    filled.value.service = fill(&row.service);
-    filled.value.tags = row.tags.iter().map(|tag| fill(tag)).collect();
-    if row.remove_empty_tags {
-        filled.value.tags.retain(|tag| !tag.is_empty());
+    let mut filled = row.clone();
+    fill("Service".to_owned(), &mut filled.service)?;
+    let lists = [
+        ("Failover.Datacenters", &mut filled.datacenters),
+        ("IgnoreCheckIDs", &mut filled.ignore_checks),
+        ("Tags", &mut filled.tags),
+    ];
+    for (list, texts) in lists {
+        for (at, text) in texts.iter_mut().enumerate() {
+            fill(format!("{list}[{at}]"), text)?;
+        }
     }
-    Some(filled.into())
+    fill("Near".to_owned(), &mut filled.near)?;
+    let maps = [
+        ("NodeMeta", &mut filled.node_meta),
+        ("ServiceMeta", &mut filled.service_meta),
+    ];
+    for (map, texts) in maps {
+        for (key, text) in texts {
+            fill(format!("{map}[{key}]"), text)?;
+        }
+    }
+    if filled.remove_empty_tags {
+        filled.tags.retain(|tag| !tag.is_empty());
+    }
+    Ok(filled)
 }
 
 /// A query with the instances it gives.
@@ -272,7 +326,7 @@ fn execute(state: &State, call: &Call, name: &str) -> Result {
     let limit = match call.parameter("limit") {
         None | Some("") => 0,
         Some(text) => text.parse::<usize>().map_err(|_| {
-            Failure::invalid(format!(
+            Failure::failed(format!(
                 "Bad limit: strconv.Atoi: parsing {text:?}: invalid syntax"
             ))
         })?,

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::{Action, Step};
 use crate::intended::Intended;
-use crate::pair::{Pair, Request, Waiting};
+use crate::pair::{Pair, Request};
+use crate::waiting::Waiting;
 
 /// Most queries that wait at once; the oldest are given up for newer ones.
 const WATCHES: usize = 4;

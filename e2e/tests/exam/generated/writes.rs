@@ -91,9 +91,10 @@ fn register(chance: &mut Rng) -> Request {
     }
     if percent(chance, 10) {
         body["EnableTagOverride"] = json!(true);
-        if body["Tags"].is_null() {
-            // Consul's agent would write it anew at some moment of the next minute: it takes no tags for a change of them.
-            body["Tags"] = json!([]);
+        if body["Tags"].as_array().is_none_or(Vec::is_empty) {
+            // Of an instance whose tags others may change, Consul's agent takes no tags for a change of them: at some
+            // moment of the next minute it writes the instance and its checks anew.
+            body["Tags"] = json!(["x"]);
         }
     }
     if percent(chance, 50) {
