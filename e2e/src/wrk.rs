@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::parts::Part;
 use crate::process::Process;
 
@@ -96,6 +98,16 @@ impl Running {
     /// Whether it still sends.
     pub fn is_running(&mut self) -> bool {
         self.process.status().is_none()
+    }
+
+    /// Ends the run now, with a report on what was sent until now. For work that takes as long as it takes.
+    ///
+    /// # Panics
+    /// If the run has ended before: then some of the work was not under load. If wrk fails or does not end.
+    pub fn enough(mut self) -> Report {
+        assert!(self.is_running(), "the load has ended too early");
+        self.process.signal(Signal::INT);
+        self.finish()
     }
 
     /// Waits for the end of the run.

@@ -22,6 +22,9 @@ on_both_registries!(
     a_removal_reaches_haproxy_promptly,
 );
 
+/// Seconds of load, more than any of this takes on the slowest machine: it is ended when the work is done.
+const LONG: u64 = 900;
+
 /// Whether the long run is asked for.
 fn is_full() -> bool {
     std::env::var("TURNO_E2E_HAPROXY").is_ok_and(|value| value == "full")
@@ -51,7 +54,7 @@ fn instances_that_come_and_go_under_load_cost_nothing(kind: Kind) {
     let haproxy = Driven::start(registry.address, &[]);
     let comers: Vec<Hello> = ["c1", "c2", "c3"].into_iter().map(Hello::start).collect();
     let changes = times(16, 200);
-    let mut load = Load::new(haproxy.address, 64, 5 + changes as u64 / 4).start();
+    let load = Load::new(haproxy.address, 64, LONG).start();
 
     let mut present = vec![stay[0].0, stay[1].0];
     for change in 0..changes {
@@ -65,8 +68,7 @@ fn instances_that_come_and_go_under_load_cost_nothing(kind: Kind) {
         }
         haproxy.await_ready_servers(&present);
     }
-    assert!(load.is_running(), "the changes must happen under load");
-    let report = load.finish();
+    let report = load.enough();
     assert_clean(&report);
     assert_eq!(
         haproxy.count("reloads") + haproxy.count("refused"),
@@ -102,7 +104,7 @@ fn reloads_under_load_lose_nothing_and_leave_nobody_behind(kind: Kind) {
         fs::write(dir.join("t.hbs"), &shipped).expect("it is written");
     });
     let reloads = times(3, 20);
-    let mut load = Load::new(haproxy.address, 64, 5 + 2 * reloads as u64).start();
+    let load = Load::new(haproxy.address, 64, LONG).start();
 
     let mut workers = Vec::new();
     for number in 1..=reloads {
@@ -113,11 +115,10 @@ fn reloads_under_load_lose_nothing_and_leave_nobody_behind(kind: Kind) {
             haproxy.count("reloads") == number as u64
         });
     }
-    assert!(load.is_running(), "the reloads must happen under load");
     let gone = wait::until_true("old workers to end", drain + wait::SOON, || {
         haproxy.processes().2.is_empty()
     });
-    let report = load.finish();
+    let report = load.enough();
     assert_clean(&report);
     assert_eq!(workers.len(), reloads);
     let left = workers.iter().filter(|pid| is_haproxy(**pid)).count();
@@ -148,7 +149,7 @@ fn a_rolling_restart_behind_haproxy_is_not_noticed(kind: Kind) {
     };
     passing(2);
     let haproxy = Driven::start(registry.address, &[]);
-    let mut load = Load::new(haproxy.address, 64, 15).start();
+    let load = Load::new(haproxy.address, 64, LONG).start();
     for (replica, name) in replicas.iter_mut().zip(["a2", "b2"]) {
         let next = Wrapped::hello(registry.address, name);
         passing(3);
@@ -160,8 +161,7 @@ fn a_rolling_restart_behind_haproxy_is_not_noticed(kind: Kind) {
         *replica = next;
         passing(2);
     }
-    assert!(load.is_running(), "the restarts must happen under load");
-    let report = load.finish();
+    let report = load.enough();
     assert_clean(&report);
     assert_eq!(haproxy.count("reloads"), 0);
 }

@@ -211,7 +211,14 @@ fn one_subscription_however_many_templates_and_no_rendering_for_a_note(kind: Kin
 }
 
 fn the_file_never_shrinks_while_the_registry_is_away(kind: Kind) {
-    let mut registry = Registry::start(kind);
+    never_shrinks(
+        Registry::start(kind),
+        "it has forgotten everything, and is not believed yet",
+    );
+    never_shrinks(Registry::start_durable(kind), "it has its data");
+}
+
+fn never_shrinks(mut registry: Registry, back_how: &str) {
     register(&registry, "web", "w1", 1);
     register(&registry, "web", "w2", 2);
     put(&registry, "/v1/kv/config/a", "1");
@@ -238,11 +245,7 @@ fn the_file_never_shrinks_while_the_registry_is_away(kind: Kind) {
         let list = status["dependencies"].as_array().expect("a list").clone();
         list.iter().all(|dependency| dependency["failing_for"] == 0)
     });
-    assert_eq!(
-        watched.text("out"),
-        "web w1 w2 a=1 ",
-        "it has forgotten everything, and is not believed yet"
-    );
+    assert_eq!(watched.text("out"), "web w1 w2 a=1 ", "{back_how}");
     register(&registry, "web", "w3", 3);
     watched.await_text("out", "web w1 w2 w3 a=1 ");
     register(&registry, "web", "w1", 11);
