@@ -1,6 +1,7 @@
 //! Putting a whole state in the place of another, as of now: deadlines keep their distance, checks run as they do there,
 //! the index leaps beyond both, and whoever waits is woken. It does not know files.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,31 @@ impl Catalog {
         effects.start = starts;
         effects.everything = true;
         Ok(effects)
+    }
+
+    /// Whether what is derived says the same as the rows it is derived from, and there is room to count on: a file can
+    /// have its checksum and still not be one of ours.
+    pub fn agrees(&self) -> bool {
+        const MOST: u64 = u64::MAX / 2;
+        let checks: usize = self.nodes.values().map(|row| row.owners.len()).sum();
+        let listed = self.nodes.keys().map(|name| self.node_checks(name).len());
+        let states = self.states.values().map(BTreeSet::len);
+        let instances: usize = self.nodes.values().map(|row| row.instances.len()).sum();
+        let members = self.services.values().map(|row| row.members.len());
+        let names = self.services.values().flat_map(|row| row.names.values());
+        let counted = names.fold(0_usize, |sum, name| sum.saturating_add(name.instances));
+        let held = self.sessions.values().map(|live| live.keys.len());
+        let locked = self.kv.values().filter(|entry| entry.session.is_some());
+        let mut watched = self.agent_checks.keys();
+        self.is_whole()
+            && self.index < MOST
+            && self.revision < MOST
+            && checks == listed.sum::<usize>()
+            && checks == states.sum::<usize>()
+            && instances == members.sum::<usize>()
+            && instances == counted
+            && held.sum::<usize>() == locked.count()
+            && watched.all(|id| self.check_row(&self.local, id).is_some())
     }
 
     /// Moves every moment from a clock that shows `from` to one that shows `to`.

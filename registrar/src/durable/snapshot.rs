@@ -70,8 +70,8 @@ pub fn read(file: &[u8]) -> Result<Snapshot, SnapshotError> {
     };
     let (at, catalog): (Duration, Catalog) =
         rmp_serde::from_slice(contents).map_err(|error| damaged(FILE_HEAD, error.to_string()))?;
-    if !catalog.is_whole() {
-        return Err(damaged(FILE_HEAD, "the state lacks its own node"));
+    if !catalog.agrees() {
+        return Err(damaged(FILE_HEAD, "the state contradicts itself"));
     }
     Ok(Snapshot { at, catalog })
 }
@@ -96,6 +96,25 @@ mod tests {
         let snapshot = read(&file()).expect("a good file");
         assert_eq!(snapshot.at, Duration::from_secs(5));
         assert_eq!(&*snapshot.catalog.local_node().name, "here");
+    }
+
+    #[test]
+    fn a_state_that_contradicts_itself_is_refused() {
+        let good = read(&file()).expect("a good file").catalog;
+        let json = serde_json::to_value(&good).expect("it has names");
+        for (name, value) in [
+            ("index", serde_json::json!(u64::MAX)),
+            ("services", serde_json::json!({})),
+            ("states", serde_json::json!({})),
+            ("nodes", serde_json::json!({})),
+        ] {
+            let mut wrong = json.clone();
+            wrong[name] = value;
+            let wrong: Catalog = serde_json::from_value(wrong).expect("still a catalog");
+            let file = write(Duration::ZERO, &wrong).expect("it is small");
+            let refused = read(&file).map(|_| ()).expect_err(name).to_string();
+            assert!(refused.contains("contradicts"), "{name}: {refused}");
+        }
     }
 
     #[test]

@@ -298,6 +298,7 @@ fn woken(effects: &Effects, topic: &Topic) -> bool {
 
 /// Every derived set says the same as the rows it is derived from.
 fn consistent(world: &Catalog) {
+    assert!(world.agrees(), "what is restored must be so");
     let rows: usize = world.nodes.values().map(|row| row.owners.len()).sum();
     let listed: usize = world
         .nodes
