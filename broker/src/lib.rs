@@ -9,6 +9,7 @@ pub mod core;
 pub mod dialect;
 pub mod disk;
 pub mod exchange;
+pub mod faas;
 pub mod logger;
 pub mod server;
 pub mod worker;

@@ -232,6 +232,12 @@ impl Broker {
         board::service_name(service).is_some_and(|name| self.board.is_served(name))
     }
 
+    /// Requests of this service that wait for a worker.
+    pub fn queued(&self, service: &[u8]) -> usize {
+        let found = board::service_name(service).and_then(|name| self.board.find(name));
+        found.map_or(0, |service| service.queue.len())
+    }
+
     /// What has happened so far.
     pub fn counters(&self) -> Counters {
         self.counters

@@ -5,6 +5,7 @@
 //! conformance tests to pass. It must not know what frames mean.
 
 mod dealer;
+mod pipe;
 mod pipeline;
 mod router;
 
@@ -15,6 +16,7 @@ use omq_tokio::{Endpoint, Message, Options, ReconnectPolicy, TrySendError};
 
 pub use self::{
     dealer::{Dealer, DealerEvent},
+    pipe::{Pipe, PipeEvent},
     pipeline::{Pull, Push},
     router::{Link, Router, RouterEvent},
 };

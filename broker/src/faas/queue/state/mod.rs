@@ -1,0 +1,438 @@
+//! A queue's decisions: which worker gets a job, which job goes to another queue, and what is done when one of them goes.
+//!
+//! The jobs and the queue's own workers are a [`Broker`]'s business, which gives back what a lost worker had. A job handed to
+//! another queue is, for it, with a worker of its own kind, seen here as a [`Loan`]. No socket and no clock.
+
+mod lending;
+mod outcome;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    core::{
+        Broker, Limits as CoreLimits,
+        message::{Beats, Delivery, Input, NewRequest, Peer, Ready, Retry, ReturnAddress},
+    },
+    faas::{
+        DEFAULT_FUNCTION, is_name,
+        message::{Answer, Job, Note, Offer, QueueStatus},
+        recent::Recent,
+    },
+};
+
+/// The broker, as the client of all jobs.
+const BROKER: Peer = Peer(u64::MAX);
+/// Peers below are connections of workers, those from here on are loans.
+const LOANS: u64 = 1 << 62;
+/// Jobs of this kind may go to other queues …
+const OPEN: &str = "open/";
+/// … and those that came from one may not, as long as there is a worker for them here.
+const OURS: &str = "ours/";
+/// How often a worker with nothing to do is pinged.
+const PING: Duration = Duration::from_secs(4);
+/// A worker that does not answer a ping for so long is lost.
+const PING_LOST: Duration = Duration::from_secs(10);
+/// Functions of one worker; more are not looked at.
+const MAX_FUNCTIONS: usize = 30;
+
+/// What a queue holds at most, and how long it waits.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Jobs waiting for one function; the next gets 429.
+    pub jobs: usize,
+    /// Largest body, in bytes.
+    pub max_body: usize,
+    /// Times a job is given to a worker or another queue before it is answered with 502.
+    pub attempts: u8,
+    /// How long a worker may keep a job.
+    pub lease: Duration,
+    /// How long a job is left with another queue that does not answer.
+    pub loan: Duration,
+    /// How long a job is held that does not say how long somebody waits for its answer; then it gets 504.
+    pub timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            jobs: 10_000,
+            max_body: 16 * 1024 * 1024,
+            attempts: 10,
+            lease: Duration::from_secs(300),
+            loan: Duration::from_secs(30),
+            timeout: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Something to be sent.
+#[derive(Clone, Debug)]
+pub(super) enum Act {
+    /// To one of our workers; if it cannot be sent, its connection is of no use any more.
+    Worker(Peer, Note),
+    /// An answer.
+    Broker(Note),
+    /// To the coordinator.
+    Coordinator(Note),
+}
+
+/// Who may speak next on a worker's REQ socket.
+#[derive(Clone, Debug)]
+enum Turn {
+    /// We, since then.
+    Ours(Instant),
+    /// The worker: it has a job …
+    Working { delivery: Delivery, id: String },
+    /// … or has to answer a ping, of then; this job waits for that.
+    Pinged(Instant, Option<(Delivery, Job)>),
+    /// The worker, but it did not in time: it is lost, unless it speaks again.
+    Lost,
+}
+
+#[derive(Debug)]
+struct Worker {
+    functions: Vec<String>,
+    turn: Turn,
+}
+
+/// A job that is held.
+#[derive(Debug)]
+struct Held {
+    job: Job,
+    /// [`OPEN`] or [`OURS`].
+    kind: &'static str,
+    /// Whether we answer for it: the broker gave it to us. Otherwise another queue lent it, which keeps it.
+    keeper: bool,
+}
+
+/// A job that another queue has.
+#[derive(Debug)]
+struct Loan {
+    queue: String,
+    /// The job; empty until the core has named one.
+    id: String,
+}
+
+/// Another queue, as the coordinator tells of it.
+#[derive(Debug)]
+struct Other {
+    status: QueueStatus,
+    /// Given to it since it last told its numbers.
+    given: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    name: String,
+    run: u64,
+    limits: Limits,
+    core: Broker,
+    jobs: HashMap<String, Held>,
+    recent: Recent,
+    workers: BTreeMap<Peer, Worker>,
+    others: BTreeMap<String, Other>,
+    loans: BTreeMap<Peer, Loan>,
+    next_loan: u64,
+    /// Whether the coordinator does not know our numbers.
+    untold: bool,
+    acts: Vec<Act>,
+}
+
+impl State {
+    pub(super) fn new(name: String, limits: Limits, seed: u64) -> Self {
+        let core = CoreLimits {
+            max_body: limits.max_body,
+            queue_length: limits.jobs,
+            requests_per_client: 2 * limits.jobs,
+            attempts: limits.attempts,
+            answers: 0, // they are kept here, as messages
+            ..CoreLimits::default()
+        };
+        Self {
+            name,
+            run: seed,
+            limits,
+            core: Broker::new(core, seed),
+            jobs: HashMap::new(),
+            recent: Recent::default(),
+            workers: BTreeMap::new(),
+            others: BTreeMap::new(),
+            loans: BTreeMap::new(),
+            next_loan: LOANS,
+            untold: true,
+            acts: Vec::new(),
+        }
+    }
+
+    /// What is to be sent since last asked.
+    pub(super) fn take(&mut self) -> Vec<Act> {
+        std::mem::take(&mut self.acts)
+    }
+
+    /// Jobs and workers.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.jobs.len(), self.workers.len())
+    }
+
+    /// The first word to a broker.
+    pub(super) fn init(&self, address: &str) -> Note {
+        Note {
+            ip_worker_to_queue: Some(address.to_owned()),
+            queue_name: Some(self.name.clone()),
+            ..Note::of("init_queue")
+        }
+    }
+
+    /// What the coordinator is told, if it is news.
+    pub(super) fn news(&mut self) -> Option<Note> {
+        std::mem::take(&mut self.untold).then(|| self.status())
+    }
+
+    /// What the coordinator is told.
+    pub(super) fn status(&self) -> Note {
+        let mut offers: BTreeMap<String, Offer> = BTreeMap::new();
+        let known = self.workers.values();
+        for worker in known.filter(|it| !matches!(it.turn, Turn::Lost)) {
+            for function in &worker.functions {
+                let offer = offers.entry(function.clone()).or_default();
+                offer.workers += 1;
+                offer.free += usize::from(worker.is_free());
+            }
+        }
+        Note {
+            queue_name: Some(self.name.clone()),
+            num_workers: Some(offers.get(DEFAULT_FUNCTION).map_or(0, |it| it.workers)),
+            run: Some(self.run),
+            offers: Some(offers),
+            ..Note::of("queue_status")
+        }
+    }
+
+    /// The broker sent something with our topic.
+    pub(super) fn broker_said(&mut self, note: Note, now: Instant) {
+        if note.kind() == "answered" {
+            if let Some(id) = &note.id {
+                self.forget(id, now);
+                self.lend(now);
+            }
+        } else if let Some(job) = note.into_job() {
+            self.take_job(job, OPEN, true, now);
+        }
+    }
+
+    /// The coordinator sent something.
+    pub(super) fn coordinator_said(&mut self, note: Note, now: Instant) {
+        match note.kind() {
+            "queue_status" => {
+                let queues = note.queues.unwrap_or_default();
+                self.others_are(queues, now);
+            }
+            "job" if note.queue_to.as_ref() == Some(&self.name) => {
+                let from = note.queue_from.clone().unwrap_or_default();
+                if let Some(job) = note.into_job() {
+                    self.lent_to_us(job, &from, now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Nothing is known of the other queues any more.
+    pub(super) fn coordinator_gone(&mut self, now: Instant) {
+        // What was on its way to us through the coordinator may be lost: whoever sent it learns of it by this.
+        self.run = self.run.wrapping_add(1);
+        self.others_are(Vec::new(), now);
+    }
+
+    /// There is nobody to do anything: the jobs are left to the broker, who has them still.
+    pub(super) fn give_up(&mut self, now: Instant) {
+        let ids: Vec<String> = self.jobs.keys().cloned().collect();
+        for id in ids {
+            self.forget(&id, now);
+        }
+    }
+
+    /// A worker sent something.
+    pub(super) fn worker_said(&mut self, worker: Peer, note: Note, now: Instant) {
+        match note.kind() {
+            "new" => self.join(worker, note, now),
+            "heartbeat" => self.alive(worker, now),
+            "response" => {
+                let retry = note.retry.unwrap_or(false);
+                if let Some(answer) = note.into_answer() {
+                    self.done(worker, answer, retry, now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A worker's connection ended, or takes nothing any more.
+    pub(super) fn worker_gone(&mut self, worker: Peer, now: Instant) {
+        if let Some(lost) = self.workers.remove(&worker) {
+            self.feed(Input::Gone(worker), now);
+            self.open_up(&lost.functions, now);
+            self.lend(now);
+        }
+    }
+
+    /// Time passed.
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.feed(Input::Tick, now);
+        let silent = |(peer, worker): (&Peer, &Worker)| match worker.turn {
+            Turn::Pinged(since, _) if now.saturating_duration_since(since) > PING_LOST => {
+                Some(*peer)
+            }
+            _ => None,
+        };
+        let silent: Vec<Peer> = self.workers.iter().filter_map(silent).collect();
+        for peer in silent {
+            self.silence(peer, now);
+        }
+        for (&peer, worker) in &mut self.workers {
+            if matches!(worker.turn, Turn::Ours(since) if now.saturating_duration_since(since) >= PING)
+            {
+                worker.turn = Turn::Pinged(now, None);
+                self.acts.push(Act::Worker(peer, Note::of("heartbeat")));
+            }
+        }
+        self.recent.forget(now);
+        self.lend(now);
+    }
+
+    /// A worker hangs: others get what it was to have.
+    fn silence(&mut self, peer: Peer, now: Instant) {
+        let Some(worker) = self.workers.get_mut(&peer) else {
+            return;
+        };
+        worker.turn = Turn::Lost;
+        let functions = worker.functions.clone();
+        self.feed(Input::Gone(peer), now);
+        self.open_up(&functions, now);
+    }
+
+    /// A worker offers itself; what it had, if it was known, goes to others.
+    fn join(&mut self, worker: Peer, note: Note, now: Instant) {
+        let mut functions = note.functions.unwrap_or_default();
+        functions.retain(|name| is_name(name));
+        functions.truncate(MAX_FUNCTIONS);
+        if functions.is_empty() {
+            functions.push(DEFAULT_FUNCTION.to_owned());
+        }
+        self.admit(worker, functions, now);
+    }
+
+    fn admit(&mut self, worker: Peer, functions: Vec<String>, now: Instant) {
+        let kinds = functions.iter();
+        let kinds = kinds.flat_map(|name| [OPEN, OURS].map(|kind| format!("{kind}{name}")));
+        let ready = Ready {
+            services: kinds.map(Bytes::from).collect(),
+            capacity: 1,
+            beats: Beats::Never,
+            silence: Duration::MAX,
+            lease: self.limits.lease,
+        };
+        let turn = Turn::Ours(now);
+        self.workers.insert(worker, Worker { functions, turn });
+        self.feed(Input::Ready { worker, ready }, now);
+    }
+
+    /// A worker answered a ping.
+    fn alive(&mut self, peer: Peer, now: Instant) {
+        let Some(worker) = self.workers.get_mut(&peer) else {
+            return self.join(peer, Note::default(), now);
+        };
+        match &mut worker.turn {
+            Turn::Pinged(_, waiting) => {
+                let waiting = waiting.take();
+                worker.turn = Turn::Ours(now);
+                if let Some((delivery, job)) = waiting {
+                    self.assign(peer, delivery, job);
+                }
+            }
+            Turn::Lost => {
+                let functions = worker.functions.clone();
+                self.admit(peer, functions, now);
+            }
+            Turn::Ours(_) | Turn::Working { .. } => {}
+        }
+    }
+
+    /// A worker answered a job.
+    fn done(&mut self, worker: Peer, answer: Answer, retry: bool, now: Instant) {
+        let known = self.workers.get_mut(&worker);
+        let turn = known.map(|it| std::mem::replace(&mut it.turn, Turn::Ours(now)));
+        let Some(Turn::Working { delivery, id }) = turn else {
+            // What it had went to another. Whichever answer comes first counts, and the worker is there again.
+            self.late(answer, now);
+            return match self.workers.get(&worker) {
+                Some(known) => self.admit(worker, known.functions.clone(), now),
+                None => self.join(worker, Note::default(), now),
+            };
+        };
+        let fail = |code, text: &'static str| Input::Fail {
+            worker,
+            delivery,
+            code,
+            retryable: true,
+            text: Bytes::from_static(text.as_bytes()),
+        };
+        let input = if id != answer.id {
+            fail(502, "the worker answered another request")
+        } else if retry {
+            fail(answer.code.unwrap_or(503), "the worker could not do it now")
+        } else {
+            let body = vec![answer.note().write()];
+            Input::Final {
+                worker,
+                delivery,
+                body,
+            }
+        };
+        self.feed(input, now);
+    }
+
+    /// Takes a job that is not held yet.
+    fn take_job(&mut self, job: Job, kind: &'static str, keeper: bool, now: Instant) {
+        if let Some(answer) = self.recent.get(&job.id) {
+            return self.acts.push(Act::Broker(answer.note()));
+        }
+        if let Some(held) = self.jobs.get_mut(&job.id) {
+            held.keeper |= keeper;
+            held.job.kept |= job.kept;
+            return;
+        }
+        let timeout = job.timeout_ms.map(Duration::from_millis);
+        let request = NewRequest {
+            from: ReturnAddress {
+                peer: BROKER,
+                tag: 0,
+                envelope: Vec::new(),
+            },
+            id: Some(Bytes::from(job.id.clone())),
+            service: Bytes::from(format!("{kind}{}", job.function)),
+            timeout: timeout.unwrap_or(self.limits.timeout),
+            retry: Retry::Safe,
+            ack: false,
+            stream: false,
+            patient: true,
+            trace: None,
+            body: vec![Bytes::copy_from_slice(job.message.get().as_bytes())],
+        };
+        let held = Held { job, kind, keeper };
+        self.jobs.insert(held.job.id.clone(), held);
+        self.feed(Input::Request(request), now);
+        self.lend(now);
+    }
+}
+
+impl Worker {
+    fn is_free(&self) -> bool {
+        matches!(self.turn, Turn::Ours(_) | Turn::Pinged(_, None))
+    }
+}

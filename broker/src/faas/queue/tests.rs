@@ -1,0 +1,316 @@
+//! A queue's decisions, as statements.
+
+use std::time::{Duration, Instant};
+
+use super::state::{Act, Limits, State};
+use crate::{core::message::Peer, faas::message::Note};
+
+struct Scene {
+    state: State,
+    now: Instant,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self {
+            state: State::new("q".to_owned(), Limits::default(), 1),
+            now: Instant::now(),
+        }
+    }
+
+    fn said(&mut self) -> Vec<String> {
+        let line = |act: Act| {
+            let (to, note) = match act {
+                Act::Worker(peer, note) => (format!("worker {}", peer.0), note),
+                Act::Broker(note) => ("broker".to_owned(), note),
+                Act::Coordinator(note) => (note.queue_to.clone().unwrap_or_default(), note),
+            };
+            let id = note.id.clone().unwrap_or_default();
+            let code = note.code.map_or(String::new(), |code| format!(" {code}"));
+            format!("{to}: {} {id}{code}", note.kind())
+                .trim_end()
+                .to_owned()
+        };
+        self.state.take().into_iter().map(line).collect()
+    }
+
+    fn note(line: &str) -> Note {
+        Note::read(line.as_bytes()).expect("a message")
+    }
+
+    /// From our broker, which keeps it.
+    fn job(&mut self, id: &str, function: &str) -> Vec<String> {
+        let line = format!(r#"{{"id":"{id}","message":1,"function":"{function}","kept":true}}"#);
+        self.state.broker_said(Self::note(&line), self.now);
+        self.said()
+    }
+
+    fn worker(&mut self, peer: u64, line: &str) -> Vec<String> {
+        self.state
+            .worker_said(Peer(peer), Self::note(line), self.now);
+        self.said()
+    }
+
+    fn new_worker(&mut self, peer: u64, functions: &str) -> Vec<String> {
+        self.worker(
+            peer,
+            &format!(r#"{{"type":"new","functions":[{functions}]}}"#),
+        )
+    }
+
+    fn done(&mut self, peer: u64, id: &str) -> Vec<String> {
+        self.worker(
+            peer,
+            &format!(r#"{{"type":"response","id":"{id}","message":2}}"#),
+        )
+    }
+
+    fn gone(&mut self, peer: u64) -> Vec<String> {
+        self.state.worker_gone(Peer(peer), self.now);
+        self.said()
+    }
+
+    fn coordinator(&mut self, line: &str) -> Vec<String> {
+        self.state.coordinator_said(Self::note(line), self.now);
+        self.said()
+    }
+
+    /// The other queue `o` says so many workers of echo, so many free.
+    fn other(&mut self, workers: usize, free: usize) -> Vec<String> {
+        let offers = format!(r#"{{"echo":{{"workers":{workers},"free":{free}}}}}"#);
+        self.coordinator(&format!(
+            r#"{{"type":"queue_status","queues":[{{"queue_name":"q"}},{{"queue_name":"o","num_workers":{workers},"run":9,"offers":{offers}}}]}}"#
+        ))
+    }
+
+    fn answered(&mut self, id: &str) -> Vec<String> {
+        let line = format!(r#"{{"type":"answered","id":"{id}"}}"#);
+        self.state.broker_said(Self::note(&line), self.now);
+        self.said()
+    }
+
+    fn wait(&mut self, time: Duration) -> Vec<String> {
+        self.now += time;
+        self.state.tick(self.now);
+        self.said()
+    }
+}
+
+fn none() -> Vec<String> {
+    Vec::new()
+}
+
+#[test]
+fn a_job_waits_for_the_first_worker_and_workers_take_turns() {
+    let mut scene = Scene::new();
+    assert_eq!(scene.job("1", "echo"), none());
+    assert_eq!(scene.new_worker(1, ""), ["worker 1: request_job 1"]);
+    assert_eq!(scene.new_worker(2, ""), none());
+    assert_eq!(scene.done(1, "1"), ["broker: response 1"]);
+    for (id, worker) in [("2", 2), ("3", 1), ("4", 2)] {
+        assert_eq!(
+            scene.job(id, "echo"),
+            [format!("worker {worker}: request_job {id}")]
+        );
+        assert_eq!(scene.done(worker, id), [format!("broker: response {id}")]);
+    }
+}
+
+#[test]
+fn what_a_lost_worker_had_goes_to_another_and_its_own_answer_still_counts() {
+    let mut scene = Scene::new();
+    scene.new_worker(1, "");
+    scene.job("1", "echo");
+    assert_eq!(scene.gone(1), none());
+    assert_eq!(scene.new_worker(2, ""), ["worker 2: request_job 1"]);
+    assert_eq!(
+        scene.done(1, "1"),
+        ["broker: response 1"],
+        "by a new connection"
+    );
+    assert_eq!(scene.done(2, "1"), none(), "nobody waits for it");
+    assert_eq!(
+        scene.job("1", "echo"),
+        ["broker: response 1"],
+        "the answer is kept"
+    );
+}
+
+#[test]
+fn special_workers_get_what_they_can_do() {
+    let mut scene = Scene::new();
+    scene.new_worker(1, r#""upper""#);
+    assert_eq!(scene.job("1", "echo"), none());
+    assert_eq!(scene.job("2", "upper"), ["worker 1: request_job 2"]);
+    assert_eq!(
+        scene.new_worker(2, r#""echo","upper""#),
+        ["worker 2: request_job 1"]
+    );
+}
+
+#[test]
+fn an_idle_worker_is_pinged_and_gets_nothing_before_it_answers() {
+    let mut scene = Scene::new();
+    scene.new_worker(1, "");
+    assert_eq!(scene.wait(Duration::from_secs(4)), ["worker 1: heartbeat"]);
+    assert_eq!(scene.job("1", "echo"), none());
+    assert_eq!(
+        scene.worker(1, r#"{"type":"heartbeat"}"#),
+        ["worker 1: request_job 1"]
+    );
+}
+
+#[test]
+fn a_worker_that_does_not_answer_a_ping_is_lost_until_it_speaks() {
+    let mut scene = Scene::new();
+    scene.new_worker(1, "");
+    scene.wait(Duration::from_secs(4));
+    scene.job("1", "echo");
+    assert_eq!(scene.wait(Duration::from_secs(11)), none());
+    assert_eq!(scene.new_worker(2, ""), ["worker 2: request_job 1"]);
+    scene.job("2", "echo");
+    assert_eq!(
+        scene.worker(1, r#"{"type":"heartbeat"}"#),
+        ["worker 1: request_job 2"]
+    );
+}
+
+#[test]
+fn what_nobody_here_is_free_for_goes_to_another_queue_and_is_kept() {
+    let mut scene = Scene::new();
+    scene.new_worker(1, "");
+    scene.job("1", "echo");
+    scene.job("2", "echo");
+    assert_eq!(scene.other(1, 1), ["o: job 2"]);
+    assert_eq!(scene.job("3", "echo"), none(), "it has one worker only");
+    assert_eq!(scene.answered("2"), ["o: job 3"]);
+    assert_eq!(scene.done(1, "1"), ["broker: response 1"]);
+    assert_eq!(scene.state.size(), (1, 1));
+}
+
+#[test]
+fn delegation_when_the_own_worker_dies() {
+    let mut scene = Scene::new();
+    scene.new_worker(1, "");
+    scene.job("1", "echo");
+    scene.other(1, 1);
+    assert_eq!(scene.gone(1), ["o: job 1"]);
+}
+
+#[test]
+fn what_is_lent_comes_back_when_the_other_queue_or_the_coordinator_is_gone() {
+    let mut scene = Scene::new();
+    scene.job("1", "echo");
+    assert_eq!(scene.other(1, 1), ["o: job 1"]);
+    scene.coordinator(r#"{"type":"queue_status","queues":[]}"#);
+    assert_eq!(scene.new_worker(1, ""), ["worker 1: request_job 1"]);
+
+    let mut scene = Scene::new();
+    scene.job("1", "echo");
+    scene.other(1, 1);
+    scene.state.coordinator_gone(scene.now);
+    assert_eq!(scene.new_worker(1, ""), ["worker 1: request_job 1"]);
+}
+
+#[test]
+fn what_is_lent_comes_back_when_the_other_queue_begins_anew() {
+    let mut scene = Scene::new();
+    scene.job("1", "echo");
+    scene.other(1, 1);
+    let anew = r#"{"type":"queue_status","queues":[{"queue_name":"o","run":10,"offers":{}}]}"#;
+    assert_eq!(scene.coordinator(anew), none());
+    assert_eq!(scene.new_worker(1, ""), ["worker 1: request_job 1"]);
+}
+
+#[test]
+fn what_is_lent_and_not_answered_is_given_again() {
+    let mut scene = Scene::new();
+    scene.job("1", "echo");
+    scene.other(1, 1);
+    assert_eq!(scene.wait(Duration::from_secs(31)), none());
+    assert_eq!(scene.new_worker(1, ""), ["worker 1: request_job 1"]);
+}
+
+#[test]
+fn a_job_of_another_queue_is_done_here_or_handed_on_but_not_kept() {
+    let mut scene = Scene::new();
+    let lent = r#"{"type":"job","queue_from":"p","queue_to":"q","id":"1","message":1,"kept":true}"#;
+    scene.new_worker(1, "");
+    assert_eq!(scene.coordinator(lent), ["worker 1: request_job 1"]);
+    scene.other(1, 1);
+    assert_eq!(scene.gone(1), ["o: job 1"], "its last worker is gone");
+    assert_eq!(scene.state.size(), (0, 0));
+    let elsewhere = lent.replace(r#""queue_to":"q""#, r#""queue_to":"x""#);
+    assert_eq!(scene.coordinator(&elsewhere), none());
+}
+
+#[test]
+fn a_job_that_bounces_is_taken_back() {
+    let mut scene = Scene::new();
+    scene.job("1", "echo");
+    scene.other(1, 1);
+    let back = r#"{"type":"job","queue_from":"o","queue_to":"q","id":"1","message":1,"kept":true}"#;
+    scene.coordinator(back);
+    assert_eq!(scene.new_worker(1, ""), ["worker 1: request_job 1"]);
+    assert_eq!(scene.done(1, "1"), ["broker: response 1"]);
+}
+
+#[test]
+fn for_a_broker_that_keeps_nothing_a_job_handed_on_is_forgotten() {
+    let mut scene = Scene::new();
+    scene.coordinator(r#"{"type":"queue_status","queues":[{"queue_name":"o","num_workers":2}]}"#);
+    let line = r#"{"id":"1","message":1}"#;
+    scene.state.broker_said(Scene::note(line), scene.now);
+    assert_eq!(scene.said(), ["o: job 1"]);
+    assert_eq!(scene.state.size(), (0, 0));
+}
+
+#[test]
+fn a_queue_that_does_not_tell_who_is_free_gets_only_what_nobody_here_can_do() {
+    let mut scene = Scene::new();
+    scene.coordinator(r#"{"type":"queue_status","queues":[{"queue_name":"o","num_workers":2}]}"#);
+    scene.new_worker(1, "");
+    scene.job("1", "echo");
+    assert_eq!(scene.job("2", "echo"), none());
+    assert_eq!(scene.gone(1), ["o: job 1", "o: job 2"]);
+}
+
+#[test]
+fn jobs_have_an_end() {
+    let mut scene = Scene::new();
+    scene.job("1", "echo");
+    assert_eq!(
+        scene.wait(Duration::from_secs(301)),
+        ["broker: response 1 504"]
+    );
+    scene.new_worker(1, "");
+    for _ in 0..9 {
+        scene.job("2", "echo");
+        scene.gone(1);
+        scene.new_worker(1, "");
+    }
+    assert_eq!(
+        scene.gone(1),
+        ["broker: response 2 502"],
+        "it kills its workers"
+    );
+    assert_eq!(scene.state.size(), (0, 0));
+}
+
+#[test]
+fn a_job_answered_elsewhere_is_not_done_any_more() {
+    let mut scene = Scene::new();
+    scene.job("1", "echo");
+    assert_eq!(scene.answered("1"), none());
+    assert_eq!(scene.new_worker(1, ""), none());
+}
+
+#[test]
+fn a_worker_may_leave_a_job_to_others() {
+    let mut scene = Scene::new();
+    scene.new_worker(1, "");
+    scene.job("1", "echo");
+    scene.new_worker(2, "");
+    let refused = r#"{"type":"response","id":"1","message":null,"code":503,"retry":true}"#;
+    assert_eq!(scene.worker(1, refused), ["worker 2: request_job 1"]);
+}
