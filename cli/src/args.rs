@@ -11,6 +11,7 @@ use crate::{
     agent::AgentArgs,
     deregister::DeregisterArgs,
     explain::ExplainArgs,
+    faas::FaasArgs,
     failure::{Failure, usage_line},
     haproxy::HaproxyArgs,
     health::HealthArgs,
@@ -39,6 +40,7 @@ Examples:
   turno lb --listen 127.0.0.1:8000 --route /=web
   turno agent --config-dir /etc/consul.d
   turno mq broker               a ZeroMQ broker; turno mq worker, client and logger go with it
+  turno faas up                 functions over HTTP, on queues and workers
   turno explain web             who is in rotation, who is not, and why
 
 Environment: CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_CACERT, CONSUL_CLIENT_CERT,
@@ -88,6 +90,7 @@ pub(crate) enum Command {
     Microservice(MicroserviceArgs),
     Health(HealthArgs),
     Mq(MqArgs),
+    Faas(FaasArgs),
     Services(ServicesArgs),
     Explain(ExplainArgs),
     Register(RegisterArgs),

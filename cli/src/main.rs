@@ -9,6 +9,7 @@ mod args;
 mod connect;
 mod deregister;
 mod explain;
+mod faas;
 mod failure;
 mod haproxy;
 mod health;
@@ -94,6 +95,7 @@ async fn carry_out(
         Command::Microservice(args) => microservice::run(args, &global).await,
         Command::Health(args) => health::run(args).await,
         Command::Mq(args) => mq::run(args, &global).await,
+        Command::Faas(args) => faas::run(args, &global).await,
         Command::Services(args) => services::run(args, &global).await,
         Command::Explain(args) => explain::run(args, &global).await,
         Command::Register(args) => register::run(args, &global).await,

@@ -19,6 +19,8 @@ pub enum Part {
     Haproxy,
     /// nginx 1.18 or newer.
     Nginx,
+    /// Node.js, with the module zeromq beside the other parts.
+    Node,
     /// 2.24 or newer.
     Prometheus,
     /// Python 3, only its standard library.
@@ -35,6 +37,7 @@ impl Part {
             Part::Curl => "curl",
             Part::Haproxy => "haproxy",
             Part::Nginx => "nginx",
+            Part::Node => "node",
             Part::Prometheus => "prometheus",
             Part::Python => "python3",
             Part::Wrk => "wrk",
@@ -94,6 +97,33 @@ pub fn available(parts: &[Part]) -> bool {
         say(&format!("SKIPPED {test}: {}", part.missing()));
     }
     missing.is_empty()
+}
+
+/// Whether Node.js is there, with its zeromq. Not every machine has Node.js, so a test that gets `false` is skipped out loud
+/// even in CI; but where it is, the module has to be there too.
+///
+/// # Panics
+/// In CI, if there is Node.js and not the module.
+pub fn node_available() -> bool {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let missing = if Part::Node.find().is_none() {
+        "node is not installed; install Node.js and npm, then run `scripts/real-parts`"
+    } else if !node_modules().join("zeromq").is_dir() {
+        assert!(
+            !in_ci(),
+            "{test}: Node's zeromq is missing: run `scripts/real-parts`"
+        );
+        "Node's zeromq is missing; `scripts/real-parts` would fetch it"
+    } else {
+        return true;
+    };
+    say(&format!("SKIPPED {test}: {missing}"));
+    false
+}
+
+/// Where `scripts/real-parts` puts Node's modules.
+pub fn node_modules() -> PathBuf {
+    checkout().join(".real-parts/node/node_modules")
 }
 
 /// Prints a line where a person sees it. The test runner keeps what `eprintln!` says to itself when a test passes, but not

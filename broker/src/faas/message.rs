@@ -75,11 +75,11 @@ pub(super) struct Note {
 
 /// The workers of a queue that have a function.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Offer {
+pub(super) struct Offer {
     /// All of them.
-    pub workers: usize,
+    pub(super) workers: usize,
     /// Those with nothing to do.
-    pub free: usize,
+    pub(super) free: usize,
 }
 
 /// What a queue says of itself, as the coordinator passes it on.

@@ -53,6 +53,11 @@ pub fn is_name(text: &str) -> bool {
     (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(plain)
 }
 
+/// A name for a queue that nobody else has.
+pub fn chance_name() -> String {
+    format!("q{:08x}", fastrand::u32(..))
+}
+
 /// Fails as a part would that is given this name.
 ///
 /// # Errors

@@ -89,17 +89,32 @@ struct Peer {
 impl Peer {
     fn start(front: &str, back: &str, arguments: &[&str]) -> Self {
         let (name, rest) = arguments.split_first().expect("a peer's name");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/peers.py");
-        let mut child = python()
-            .arg(script)
-            .args([*name, front, back])
+        Self::start_by(python(), "peers.py", (front, back), name, rest)
+    }
+
+    /// The same for a program of `peers.js`.
+    fn start_node(front: &str, back: &str, name: &str) -> Self {
+        Self::start_by(node(), "peers.js", (front, back), name, &[])
+    }
+
+    fn start_by(
+        mut program: Command,
+        script: &str,
+        (front, back): (&str, &str),
+        name: &str,
+        rest: &[&str],
+    ) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
+        let mut child = program
+            .arg(folder.join(script))
+            .args([name, front, back])
             .args(rest)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("python can be started");
+            .expect("it can be started");
         let lines = lines_of(child.stdout.take().expect("it is piped"));
-        let what = arguments.join(" ");
+        let what = [&[name], rest].concat().join(" ");
         Self { what, child, lines }
     }
 
@@ -187,6 +202,52 @@ fn peers_are_there() -> bool {
     // Past the test runner, which would swallow it.
     let _ = writeln!(std::io::stderr(), "SKIPPED: {missing}");
     false
+}
+
+/// Node.js with the module that `scripts/real-parts` has fetched.
+fn node() -> Command {
+    let program = env::var_os("TURNO_NODE").unwrap_or_else(|| "node".into());
+    let mut command = Command::new(program);
+    command.env(
+        "NODE_PATH",
+        checkout().join(".real-parts/node/node_modules"),
+    );
+    command
+}
+
+/// Whether Node's zeromq is there. Not every machine has Node.js, so without it even CI skips these tests, out loud.
+fn node_is_there() -> bool {
+    let works = |script: &str| {
+        let probe = node().args(["-e", script]).stdin(Stdio::null()).output();
+        probe.is_ok_and(|probe| probe.status.success())
+    };
+    if works("require('zeromq')") {
+        return true;
+    }
+    let in_ci = env::var("CI").is_ok_and(|it| !it.is_empty() && it != "false" && it != "0");
+    let missing =
+        "Node's zeromq is missing; with Node.js and npm, `scripts/real-parts` would fetch it";
+    assert!(!(in_ci && works("0")), "{missing}");
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {missing}");
+    false
+}
+
+#[test]
+fn clients_and_workers_by_nodes_zeromq() {
+    if !node_is_there() {
+        return;
+    }
+    for worker in ["lb_worker", "cbw_worker"] {
+        let broker = Broker::start();
+        let (front, back) = (&broker.server.front()[0], &broker.server.back()[0]);
+        let mut worker = Peer::start_node(front, back, worker);
+        worker.await_line("ready");
+        for client in ["req", "dealer"] {
+            Peer::start_node(front, back, client).succeed();
+        }
+        let counters = broker.server.status().borrow().counters;
+        assert_eq!((counters.requeued, counters.strays), (0, 0));
+    }
 }
 
 #[test]

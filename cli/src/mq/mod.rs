@@ -7,7 +7,7 @@ mod client;
 mod discover;
 mod logger;
 mod pages;
-mod presence;
+pub(crate) mod presence;
 mod top;
 mod worker;
 
@@ -31,7 +31,7 @@ They find each other by name through the registry (`turno registry`, or Consul).
 const BROKER_NAME: &str = "mq";
 
 /// Largest body unless told otherwise, in bytes.
-const MAX_BODY: &str = "16777216";
+pub(crate) const MAX_BODY: &str = "16777216";
 
 /// ZeroMQ: brokers, workers, clients, loggers, live tables
 #[derive(Debug, Args)]

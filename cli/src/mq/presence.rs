@@ -30,7 +30,7 @@ const TTL: Duration = Duration::from_secs(10);
 const FORGET_AFTER: &str = "1m";
 
 /// Registered, and checked.
-pub(super) struct MqPresence {
+pub(crate) struct MqPresence {
     presence: Presence,
     checks: Runner,
 }
@@ -39,7 +39,7 @@ impl MqPresence {
     /// Registers the socket that listens on `bound`, under `name`, as reachable at `advertised`, or where it listens;
     /// if that is all addresses, by the one that leads to the registry, which is waited for.
     /// `None` if it listens where no other machine or process can be told to connect to (`ipc://`).
-    pub(super) async fn start(
+    pub(crate) async fn start(
         name: &str,
         bound: &str,
         advertised: Option<SocketAddr>,
@@ -100,7 +100,7 @@ impl MqPresence {
     }
 
     /// Deregisters.
-    pub(super) async fn leave(self) {
+    pub(crate) async fn leave(self) {
         self.checks.stop();
         self.presence.leave().await;
     }

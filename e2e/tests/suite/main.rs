@@ -31,17 +31,20 @@ macro_rules! on_both_registries {
 
 mod cut_off;
 mod explained;
+mod functions;
 mod haproxy;
 mod haproxy_load;
 mod input;
 mod membership;
 mod moved;
 mod outage;
+mod patterns;
 mod queues;
 mod registered;
 mod rendered;
 mod rotation;
 mod secured;
+mod stand_ins;
 mod template_data;
 mod template_faults;
 mod up;
