@@ -70,12 +70,6 @@ impl Connection {
         self.stream.get_ref().set_read_timeout(Some(limit))
     }
 
-    /// Waits no longer than this for each piece of an answer.
-    pub fn patience(&mut self, limit: Duration) {
-        // Only a limit of zero is refused.
-        let _ = self.stream.get_mut().set_read_timeout(Some(limit));
-    }
-
     /// Asks for `path`.
     ///
     /// # Errors

@@ -172,7 +172,9 @@ impl Ports {
         let Ok(mut connection) = Connection::open(address) else {
             return false;
         };
-        connection.patience(Duration::from_millis(500));
+        connection
+            .patience(Duration::from_millis(500))
+            .expect("not zero");
         let answer = connection.request("POST", "/echo", &[], b"1");
         answer.is_ok_and(|answer| answer.status == 200)
     }

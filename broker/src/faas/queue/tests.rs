@@ -276,6 +276,23 @@ fn a_queue_that_does_not_tell_who_is_free_gets_only_what_nobody_here_can_do() {
 }
 
 #[test]
+fn a_queue_that_is_done_before_it_tells_gets_more_all_the_same() {
+    let mut scene = Scene::new();
+    scene.other(1, 1);
+    for number in 0..5 {
+        let line = format!(r#"{{"id":"{number}","message":1}}"#);
+        scene.state.broker_said(Scene::note(&line), scene.now);
+        assert_eq!(scene.said(), [format!("o: job {number}")]);
+        assert_eq!(scene.other(1, 1), none());
+        assert_eq!(
+            scene.other(1, 1),
+            none(),
+            "its numbers are the same as before"
+        );
+    }
+}
+
+#[test]
 fn jobs_have_an_end() {
     let mut scene = Scene::new();
     scene.job("1", "echo");

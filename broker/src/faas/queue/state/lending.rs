@@ -48,7 +48,7 @@ impl State {
                 // One that does not tell who is free gets only what nobody here can do.
                 let blind = other.status.offers.is_none();
                 let offer = other.status.offer(function);
-                let room = offer.free.saturating_sub(other.given);
+                let room = offer.free.saturating_sub(other.taken(blind));
                 let better = best.is_none_or(|(most, ..)| room > most);
                 if room > 0
                     && better
@@ -84,7 +84,7 @@ impl State {
         if !(keep && job.kept) {
             // Another queue keeps it; or nobody would tell us of the answer. The loan ends here, the room it takes does not.
             if let Some(other) = self.others.get_mut(&loan.queue) {
-                other.given += 1;
+                other.fresh += 1;
             }
             self.jobs.remove(&job.id);
         }
@@ -144,7 +144,14 @@ impl State {
                 Some(known) if known.status == status => known.given,
                 _ => 0,
             };
-            others.insert(status.queue_name.clone(), Other { status, given });
+            let name = status.queue_name.clone();
+            let other = Other {
+                status,
+                given,
+                fresh: 0,
+                stale: known.map_or(0, |known| known.fresh),
+            };
+            others.insert(name, other);
         }
         self.others = others;
         self.end_broken_loans(&restarted, now);
@@ -181,6 +188,12 @@ impl State {
 }
 
 impl Other {
+    /// How much of its room we have filled. One that does not tell who is free tells its numbers only when they change.
+    fn taken(&self, blind: bool) -> usize {
+        let for_good = if blind { 0 } else { self.fresh + self.stale };
+        self.given + for_good
+    }
+
     fn functions(&self) -> impl Iterator<Item = &str> {
         let offers = self.status.offers.as_ref();
         let named = offers

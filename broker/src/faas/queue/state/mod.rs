@@ -122,8 +122,12 @@ struct Loan {
 #[derive(Debug)]
 struct Other {
     status: QueueStatus,
-    /// Given to it since it last told its numbers.
+    /// Lent to it since it last told other numbers, and not answered.
     given: usize,
+    /// Handed to it for good since it last told its numbers …
+    fresh: usize,
+    /// … and before that: they may not have been with it yet.
+    stale: usize,
 }
 
 #[derive(Debug)]
