@@ -100,10 +100,10 @@ impl Overview {
     /// Whether it is known that no worker has this function.
     fn lacks(&self, function: &str) -> bool {
         self.current
-            && !self
+            && self
                 .functions
                 .get(function)
-                .is_some_and(|it| it.workers > 0)
+                .is_none_or(|it| it.workers == 0)
     }
 }
 
@@ -189,8 +189,8 @@ impl Front {
     }
 
     async fn turn(&mut self, mut handed: mpsc::Receiver<Handed>) -> Result<(), Error> {
-        self.to_broker().await?;
-        self.from_coordinator().await?;
+        self.join_broker().await?;
+        self.join_coordinator().await?;
         let mut up = false;
         let mut ticks = interval(TICK);
         loop {
@@ -210,7 +210,7 @@ impl Front {
                         warn!("the broker is gone: what is not answered is asked again");
                         up = false;
                         self.waiting.doubt();
-                        self.to_broker().await?;
+                        self.join_broker().await?;
                     }
                     _ => continue,
                 },
@@ -221,9 +221,9 @@ impl Front {
                 () = moved(&mut self.broker) => {
                     up = false;
                     self.waiting.doubt();
-                    self.to_broker().await?;
+                    self.join_broker().await?;
                 }
-                () = moved(&mut self.coordinator) => self.from_coordinator().await?,
+                () = moved(&mut self.coordinator) => self.join_coordinator().await?,
                 _ = ticks.tick() => {}
             }
             if up && let Some(pipe) = &self.to_broker {
@@ -253,7 +253,7 @@ impl Front {
         }
     }
 
-    async fn to_broker(&mut self) -> Result<(), Error> {
+    async fn join_broker(&mut self) -> Result<(), Error> {
         let address = self.broker.borrow_and_update().clone();
         self.to_broker = match address {
             Some(address) => Some(Pipe::push(&address, self.limits.max_body).await?),
@@ -262,7 +262,7 @@ impl Front {
         Ok(())
     }
 
-    async fn from_coordinator(&mut self) -> Result<(), Error> {
+    async fn join_coordinator(&mut self) -> Result<(), Error> {
         let address = self.coordinator.borrow_and_update().clone();
         self.from_coordinator = match address {
             Some(address) => Some(Pipe::subscribe(&address, self.limits.max_body, DATA).await?),

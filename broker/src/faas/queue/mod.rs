@@ -194,10 +194,9 @@ impl Queue {
     async fn tick(&mut self) -> Result<(), Error> {
         let now = Instant::now();
         self.state.tick(now);
-        if self.coordinator.is_up() {
-            if self.state.news().is_some() || now.saturating_duration_since(self.told) >= STATUS {
-                self.tell(now);
-            }
+        let due = now.saturating_duration_since(self.told) >= STATUS;
+        if self.coordinator.is_up() && (self.state.news() || due) {
+            self.tell(now);
         }
         let (_, workers) = self.state.size();
         if workers > 0 || self.coordinator.is_up() {
@@ -223,7 +222,7 @@ impl Queue {
         while !acts.is_empty() {
             for act in acts {
                 match act {
-                    Act::Worker(peer, note) => self.to_worker(peer, &note),
+                    Act::Worker(peer, note) => self.tell_worker(peer, &note),
                     Act::Broker(note) => {
                         // If it is lost, the broker gives the job again when it has found that out.
                         if !self.broker.try_send(vec![note.write()]) {
@@ -242,7 +241,7 @@ impl Queue {
         }
     }
 
-    fn to_worker(&mut self, peer: Peer, note: &Note) {
+    fn tell_worker(&mut self, peer: Peer, note: &Note) {
         let mut frames = self.envelopes.get(&peer).cloned().unwrap_or_default();
         frames.push(note.write());
         if let Err(error) = self.workers.try_send(Connection(peer.0), frames) {

@@ -5,6 +5,7 @@
 
 mod lending;
 mod outcome;
+mod workers;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,11 +17,11 @@ use bytes::Bytes;
 use crate::{
     core::{
         Broker, Limits as CoreLimits,
-        message::{Beats, Delivery, Input, NewRequest, Peer, Ready, Retry, ReturnAddress},
+        message::{Delivery, Input, NewRequest, Peer, Retry, ReturnAddress},
     },
     faas::{
-        DEFAULT_FUNCTION, is_name,
-        message::{Answer, Job, Note, Offer, QueueStatus},
+        DEFAULT_FUNCTION,
+        message::{Job, Note, Offer, QueueStatus},
         recent::Recent,
     },
 };
@@ -192,9 +193,9 @@ impl State {
         }
     }
 
-    /// What the coordinator is told, if it is news.
-    pub(super) fn news(&mut self) -> Option<Note> {
-        std::mem::take(&mut self.untold).then(|| self.status())
+    /// Whether there is something that the coordinator was not told.
+    pub(super) fn news(&mut self) -> bool {
+        std::mem::take(&mut self.untold)
     }
 
     /// What the coordinator is told.
@@ -309,98 +310,6 @@ impl State {
         self.lend(now);
     }
 
-    /// A worker hangs: others get what it was to have.
-    fn silence(&mut self, peer: Peer, now: Instant) {
-        let Some(worker) = self.workers.get_mut(&peer) else {
-            return;
-        };
-        worker.turn = Turn::Lost;
-        let functions = worker.functions.clone();
-        self.feed(Input::Gone(peer), now);
-        self.open_up(&functions, now);
-    }
-
-    /// A worker offers itself; what it had, if it was known, goes to others.
-    fn join(&mut self, worker: Peer, note: Note, now: Instant) {
-        let mut functions = note.functions.unwrap_or_default();
-        functions.retain(|name| is_name(name));
-        functions.truncate(MAX_FUNCTIONS);
-        if functions.is_empty() {
-            functions.push(DEFAULT_FUNCTION.to_owned());
-        }
-        self.admit(worker, functions, now);
-    }
-
-    fn admit(&mut self, worker: Peer, functions: Vec<String>, now: Instant) {
-        let kinds = functions.iter();
-        let kinds = kinds.flat_map(|name| [OPEN, OURS].map(|kind| format!("{kind}{name}")));
-        let ready = Ready {
-            services: kinds.map(Bytes::from).collect(),
-            capacity: 1,
-            beats: Beats::Never,
-            silence: Duration::MAX,
-            lease: self.limits.lease,
-        };
-        let turn = Turn::Ours(now);
-        self.workers.insert(worker, Worker { functions, turn });
-        self.feed(Input::Ready { worker, ready }, now);
-    }
-
-    /// A worker answered a ping.
-    fn alive(&mut self, peer: Peer, now: Instant) {
-        let Some(worker) = self.workers.get_mut(&peer) else {
-            return self.join(peer, Note::default(), now);
-        };
-        match &mut worker.turn {
-            Turn::Pinged(_, waiting) => {
-                let waiting = waiting.take();
-                worker.turn = Turn::Ours(now);
-                if let Some((delivery, job)) = waiting {
-                    self.assign(peer, delivery, job);
-                }
-            }
-            Turn::Lost => {
-                let functions = worker.functions.clone();
-                self.admit(peer, functions, now);
-            }
-            Turn::Ours(_) | Turn::Working { .. } => {}
-        }
-    }
-
-    /// A worker answered a job.
-    fn done(&mut self, worker: Peer, answer: Answer, retry: bool, now: Instant) {
-        let known = self.workers.get_mut(&worker);
-        let turn = known.map(|it| std::mem::replace(&mut it.turn, Turn::Ours(now)));
-        let Some(Turn::Working { delivery, id }) = turn else {
-            // What it had went to another. Whichever answer comes first counts, and the worker is there again.
-            self.late(answer, now);
-            return match self.workers.get(&worker) {
-                Some(known) => self.admit(worker, known.functions.clone(), now),
-                None => self.join(worker, Note::default(), now),
-            };
-        };
-        let fail = |code, text: &'static str| Input::Fail {
-            worker,
-            delivery,
-            code,
-            retryable: true,
-            text: Bytes::from_static(text.as_bytes()),
-        };
-        let input = if id != answer.id {
-            fail(502, "the worker answered another request")
-        } else if retry {
-            fail(answer.code.unwrap_or(503), "the worker could not do it now")
-        } else {
-            let body = vec![answer.note().write()];
-            Input::Final {
-                worker,
-                delivery,
-                body,
-            }
-        };
-        self.feed(input, now);
-    }
-
     /// Takes a job that is not held yet.
     fn take_job(&mut self, job: Job, kind: &'static str, keeper: bool, now: Instant) {
         if let Some(answer) = self.recent.get(&job.id) {
@@ -432,11 +341,5 @@ impl State {
         self.jobs.insert(held.job.id.clone(), held);
         self.feed(Input::Request(request), now);
         self.lend(now);
-    }
-}
-
-impl Worker {
-    fn is_free(&self) -> bool {
-        matches!(self.turn, Turn::Ours(_) | Turn::Pinged(_, None))
     }
 }
