@@ -244,6 +244,11 @@ fn order(path: &str, body: &mut Value) {
     if by_identifier.iter().any(|start| path.starts_with(start)) {
         sort(body);
     }
+    if path.contains("/execute")
+        && let Some(nodes) = body.get_mut("Nodes")
+    {
+        sort(nodes);
+    }
     if path.starts_with("/v1/catalog/services")
         && let Value::Object(services) = body
     {

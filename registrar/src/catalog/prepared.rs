@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{Key, Shared, Stored};
+use super::model::{Key, Shared, Stored, fold};
 use super::topic::{Change, Effects, Topic};
 use super::undo::Before;
 use super::{Catalog, CatalogError};
@@ -46,7 +46,6 @@ impl Catalog {
         now: Duration,
         query: Prepared,
     ) -> Result<Effects, CatalogError> {
-        let failed = |text: String| Err(CatalogError::Failed(text));
         if !query.session.is_empty() {
             self.session_id(&query.session).map_err(|error| {
                 CatalogError::Failed(
@@ -56,15 +55,7 @@ impl Catalog {
                 )
             })?;
         }
-        let same_name = |other: &&Shared<Prepared>| {
-            other.name == query.name && other.id != query.id && other.template == query.template
-        };
-        if !query.name.is_empty() && self.prepared.values().any(|other| same_name(&other)) {
-            return failed(format!(
-                "name '{}' aliases an existing query name",
-                query.name
-            ));
-        }
+        self.free_name(&query)?;
         let mut change = self.begin(now);
         let id: Key = query.id.as_str().into();
         let old = self.prepared.get(&id);
@@ -76,6 +67,27 @@ impl Catalog {
         self.prepared.insert(id, Arc::new(stored));
         self.touch_prepared(&mut change);
         Ok(self.commit(change))
+    }
+
+    /// Refuses a name that another query has: as its name, in letters of either case, or as its id. One template may be
+    /// without.
+    fn free_name(&self, query: &Prepared) -> Result<(), CatalogError> {
+        let failed = |text: String| Err(CatalogError::Failed(text));
+        let name = &query.name;
+        let folded = fold(name);
+        let is_template = |query: &Prepared| !query.template.is_empty();
+        let mut others = self.prepared.values().filter(|other| other.id != query.id);
+        if name.is_empty() {
+            if is_template(query) && others.any(|other| other.name.is_empty() && is_template(other))
+            {
+                return failed("a query template with an empty name already exists".to_owned());
+            }
+        } else if others.any(|other| fold(&other.name) == folded) {
+            return failed(format!("name '{name}' aliases an existing query name"));
+        } else if self.prepared.contains_key(&*folded) {
+            return failed(format!("name '{name}' aliases an existing query ID"));
+        }
+        Ok(())
     }
 
     /// Forgets a query; `None` if there is none of that id.
@@ -98,10 +110,11 @@ impl Catalog {
 
     /// The query of that id, else of that name, else the template with the longest prefix of it.
     pub fn prepared_find(&self, id_or_name: &str) -> Option<&Shared<Prepared>> {
+        let wanted = fold(id_or_name);
         let plain =
-            |query: &&Shared<Prepared>| query.template.is_empty() && query.name == id_or_name;
+            |query: &&Shared<Prepared>| query.template.is_empty() && fold(&query.name) == wanted;
         let template = |query: &&Shared<Prepared>| {
-            !query.template.is_empty() && id_or_name.starts_with(&query.name)
+            !query.template.is_empty() && wanted.starts_with(&*fold(&query.name))
         };
         self.prepared
             .get(id_or_name)

@@ -12,7 +12,7 @@ use super::places::{Fault, Filling};
 use super::request::Call;
 use super::select::near_first;
 use super::state::State;
-use super::view::{HealthView, null_tags};
+use super::view::{HealthView, null_lists};
 use super::{body, duration, random_uuid};
 use crate::catalog::{Command, Health, Prepared, Question, Shared, Status};
 
@@ -346,7 +346,7 @@ fn execute(state: &State, call: &Call, name: &str) -> Result {
     let nodes: Vec<Value> = rows
         .iter()
         .filter_map(|row| serde_json::to_value(HealthView(row)).ok())
-        .map(null_tags)
+        .map(null_lists)
         .collect();
     let view = json!({
         "Service": query.service, "Nodes": nodes, "DNS": {"TTL": query.ttl}, "Datacenter": state.local.datacenter,

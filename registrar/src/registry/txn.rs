@@ -10,7 +10,7 @@ use super::body;
 use super::kv::{EntryView, VALUE_LIMIT};
 use super::request::Call;
 use super::state::State;
-use super::view::{CheckShape, CheckView, NodeView, ServiceView, null_tags};
+use super::view::{CheckShape, CheckView, NodeView, ServiceView, null_lists};
 use crate::catalog::{Command, Done, Operation, Shown};
 
 /// Most operations in one transaction, as in Consul.
@@ -60,7 +60,7 @@ pub(super) async fn endpoint(state: &State, call: &Call) -> Result {
     let (status, mut reply) = match outcome {
         Ok(rows) => {
             let seen = rows.iter().filter(|row| sees(&rights, row));
-            let rows: Vec<Value> = seen.map(|row| null_tags(shown(row))).collect();
+            let rows: Vec<Value> = seen.map(|row| null_lists(shown(row))).collect();
             (StatusCode::OK, json!({"Results": rows, "Errors": null}))
         }
         Err(faults) => {

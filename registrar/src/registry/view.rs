@@ -301,23 +301,23 @@ impl Serialize for HealthView<'_> {
     }
 }
 
-/// Tags as transactions and prepared queries show them: `null` where there are none.
-pub(super) fn null_tags(mut row: Value) -> Value {
+/// Lists as transactions and prepared queries show them: `null` where there is nothing in them.
+pub(super) fn null_lists(mut row: Value) -> Value {
     match &mut row {
         Value::Object(map) => {
             for (key, value) in map.iter_mut() {
-                let tags = matches!(key.as_str(), "Tags" | "ServiceTags");
+                let list = matches!(key.as_str(), "Tags" | "ServiceTags" | "Checks");
                 let empty = value.as_array().is_some_and(Vec::is_empty);
-                *value = if tags && empty {
+                *value = if list && empty {
                     Value::Null
                 } else {
-                    null_tags(value.take())
+                    null_lists(value.take())
                 };
             }
         }
         Value::Array(items) => {
             for item in items {
-                *item = null_tags(item.take());
+                *item = null_lists(item.take());
             }
         }
         _ => {}

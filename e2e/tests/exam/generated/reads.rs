@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use super::writes::{CHECKS, IDS, KEYS, NAMES, NODES, SESSIONS, TAGS};
+use super::writes::{CHECKS, IDS, KEYS, NAMES, NODES, QUERIES, SESSIONS, TAGS};
 use super::{one, percent};
 use crate::pair::Request;
 
@@ -79,7 +79,7 @@ pub(super) fn blocking(chance: &mut Rng) -> String {
 /// Anything that can be read.
 pub(super) fn read(chance: &mut Rng) -> Request {
     let (id, name, node) = (one(chance, IDS), one(chance, NAMES), one(chance, NODES));
-    Request::get(match chance.u32(..26) {
+    Request::get(match chance.u32(..30) {
         0 => "/v1/agent/services".to_owned(),
         1 => "/v1/agent/checks".to_owned(),
         2 => format!("/v1/agent/service/{id}"),
@@ -102,6 +102,11 @@ pub(super) fn read(chance: &mut Rng) -> Request {
         14 => format!("/v1/catalog/nodes?filter=Node==%22{node}%22"),
         15 => format!("/v1/health/state/any?filter=Node==%22{node}%22"),
         16 => format!("/v1/health/service/{name}?node-meta=m:1"),
+        17 => "/v1/query".to_owned(),
+        18 => format!("/v1/query/${}", one(chance, QUERIES)),
+        19 => format!("/v1/query/{}/explain", one(chance, QUERIES)),
+        20 => format!("/v1/query/{}-{name}/execute", one(chance, QUERIES)),
+        21 => format!("/v1/query/{}/execute", one(chance, QUERIES)),
         _ => blocking(chance),
     })
 }

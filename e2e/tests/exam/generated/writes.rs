@@ -16,6 +16,8 @@ pub(super) const TAGS: &[&str] = &["x", "y", "Z"];
 pub(super) const NODES: &[&str] = &["e2e", "ext1", "ext2"];
 pub(super) const KEYS: &[&str] = &["k/1", "k/2", "k/2/3", "l"];
 pub(super) const SESSIONS: &[&str] = &["S0", "S1", "S2"];
+/// Prepared queries, by name; the identifier of each is kept under the same name.
+pub(super) const QUERIES: &[&str] = &["Q0", "Q1"];
 pub(super) const CHECKS: &[&str] = &[
     "service:a",
     "service:b",
@@ -57,6 +59,23 @@ pub(super) fn action(chance: &mut Rng) -> Action {
         82 => put(format!("/v1/session/renew/${}", one(chance, SESSIONS))),
         83..=87 => transaction(chance),
         88 => wrong(chance),
+        89 => {
+            let name = one(chance, QUERIES);
+            return Action::Take(
+                name,
+                "ID",
+                Request::new("POST", "/v1/query", query(chance, name)),
+            );
+        }
+        90 => {
+            let name = one(chance, QUERIES);
+            let path = format!("/v1/query/${name}");
+            if percent(chance, 50) {
+                Request::new("DELETE", path, "")
+            } else {
+                Request::new("PUT", path, query(chance, name))
+            }
+        }
         _ => return Action::Watch(reads::blocking(chance)),
     })
 }
@@ -243,6 +262,29 @@ fn session(chance: &mut Rng) -> Request {
         body["TTL"] = json!("3600s");
     }
     Request::new("PUT", "/v1/session/create", body.to_string())
+}
+
+/// A prepared query of that name; at times one for all names that begin so.
+fn query(chance: &mut Rng, name: &str) -> String {
+    let service = one(chance, NAMES);
+    let mut body = json!({ "Name": name, "Service": { "Service": service } });
+    if percent(chance, 30) {
+        body["Service"]["OnlyPassing"] = json!(true);
+    }
+    if percent(chance, 30) {
+        body["Service"]["Tags"] = json!([one(chance, &["x", "!x", "z"])]);
+    }
+    if percent(chance, 20) {
+        body["Service"]["IgnoreCheckIDs"] = json!([one(chance, CHECKS)]);
+    }
+    if percent(chance, 20) {
+        body["Template"] = json!({ "Type": "name_prefix_match", "Regexp": "^Q.-(.*)$" });
+        body["Service"]["Service"] = json!("${match(1)}");
+    }
+    if percent(chance, 10) {
+        body["Session"] = json!(format!("${}", one(chance, SESSIONS)));
+    }
+    body.to_string()
 }
 
 fn transaction(chance: &mut Rng) -> Request {
