@@ -27,9 +27,9 @@ const SEEDS: u64 = 1_000_000;
 /// The full exam: from here on every difference on the list must be seen.
 const FULL: usize = 10_000;
 
-/// Consul's agent brings its catalog up to date beside the request that changed it, so two writes made at once may get
-/// their indexes the other way round. At most one difference in so many steps may come and not come again.
-const ONCE_IN: usize = 500;
+/// Once a minute Consul's agent compares all it has with its catalog, whatever else is going on. A difference that does
+/// not come again is taken for that, is said, and may come so many times.
+const ONCE: usize = 1;
 
 /// What is done to both, and what is then read from both.
 #[derive(Clone, Debug)]
@@ -90,10 +90,7 @@ fn whatever_is_done_both_answer_alike() {
         pair.exchanges,
         intended.needed()
     ));
-    assert!(
-        once <= done / ONCE_IN,
-        "{once} differences seen once and not again"
-    );
+    assert!(once <= ONCE, "{once} differences seen once and not again");
     if done >= FULL {
         let unused = intended.unused(ShownBy::Generated);
         assert!(
