@@ -10,6 +10,7 @@ mod durable;
 mod inquiry;
 mod queue;
 mod run;
+mod snapshot;
 mod systemd;
 mod template;
 mod up;
