@@ -162,6 +162,22 @@ fn each_is_as_it_was_agreed_on() {
     }
 }
 
+/// What makes HAProxy refuse a server: found by the test of any snapshot.
+#[test]
+fn an_instance_that_nobody_could_connect_to_is_left_out() {
+    let odd = |address: &str| entry("n1", "odd", address, 80, 1);
+    let good = entry("n1", "good", "10.0.0.5", 80, 1);
+    for address in [".\nz\n", "a..b", "B:", "a b", &"a".repeat(64)] {
+        let hello = vec![odd(address), good.clone()];
+        let entries = BTreeMap::from([("hello".to_owned(), hello)]);
+        for (name, template) in TEMPLATES {
+            let text = rendered(name, template, &entries);
+            assert_eq!(complaint(name, &text), None, "{text}");
+            assert!(text.contains("10.0.0.5"), "{text}");
+        }
+    }
+}
+
 fn any_entry() -> impl Strategy<Value = ServiceEntry> {
     let name = || prop_oneof!["[a-z]{1,4}", "[ -~\n\u{e9}]{1,8}"];
     let address = prop_oneof![

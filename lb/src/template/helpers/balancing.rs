@@ -20,12 +20,24 @@ pub(super) const HELPERS: &[Pure] = &[
             .collect::<String>()
             .into())
     }),
+    Pure("isAddress", "(isAddress TEXT)", |a| {
+        Ok(is_address(&a.scalar(0)?).into())
+    }),
     Pure(
         "weight",
         "(weight INSTANCE [of=INSTANCES] [max=256])",
         weight,
     ),
 ];
+
+/// Whether it is an IP address, or a name of the form that resolvers take (RFC 1035 §2.3.4 for the lengths; `_` is usual).
+/// Anything else makes HAProxy refuse its whole file.
+fn is_address(text: &str) -> bool {
+    let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_');
+    let label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(plain);
+    let name = text.strip_suffix('.').unwrap_or(text);
+    text.parse::<std::net::IpAddr>().is_ok() || (name.len() <= 253 && name.split('.').all(label))
+}
 
 /// The instance's share for its present status, 0 if it is out of rotation. With `of`, scaled so that the largest of
 /// those is at most `max`; else cut off there. One that is in rotation keeps at least 1.
@@ -64,4 +76,34 @@ fn share(instance: &Value) -> Result<u64, String> {
                 shown(instance)
             )
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_address;
+
+    #[test]
+    fn what_can_be_connected_to() {
+        let label = "a".repeat(63);
+        let good = ["10.0.0.1", "::1", "web", "web-1.node_2.consul.", &label];
+        let long = "a.".repeat(127) + "a";
+        let bad = [
+            "",
+            ".",
+            ".web",
+            "a..b",
+            "a b",
+            "a:b",
+            "web\n",
+            "x..",
+            &long,
+            &"a".repeat(64),
+        ];
+        for text in good {
+            assert!(is_address(text), "{text:?}");
+        }
+        for text in bad {
+            assert!(!is_address(text), "{text:?}");
+        }
+    }
 }
