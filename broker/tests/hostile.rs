@@ -41,6 +41,8 @@ impl Broker {
             drain: Duration::from_secs(1),
             logger: None,
             data_dir: None,
+            guard: None,
+            logger_pass: None,
         };
         let server = runtime.block_on(Server::start(config)).expect("it starts");
         let address = server.front()[0]

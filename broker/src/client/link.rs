@@ -7,7 +7,7 @@ use tracing::warn;
 
 use crate::{
     core::message::Frames,
-    zsock::{Dealer, DealerEvent},
+    zsock::{Dealer, DealerEvent, curve::Pass},
 };
 
 /// Messages on their way to one connection: more means that it does not move.
@@ -28,9 +28,13 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn open(address: String, max_body: usize, events: mpsc::Sender<LinkEvent>) -> Self {
+    pub(super) fn open(
+        address: String,
+        (max_body, pass): (usize, Option<Pass>),
+        events: mpsc::Sender<LinkEvent>,
+    ) -> Self {
         let (outgoing, messages) = mpsc::channel(QUEUE);
-        tokio::spawn(carry(address, max_body, messages, events));
+        tokio::spawn(carry(address, (max_body, pass), messages, events));
         Self {
             outgoing,
             up: false,
@@ -45,11 +49,11 @@ impl Link {
 
 async fn carry(
     address: String,
-    max_body: usize,
+    (max_body, pass): (usize, Option<Pass>),
     mut messages: mpsc::Receiver<Frames>,
     events: mpsc::Sender<LinkEvent>,
 ) {
-    let mut dealer = match Dealer::connect(&address, max_body).await {
+    let mut dealer = match Dealer::connect_with(&address, max_body, pass.as_ref()).await {
         Ok(dealer) => dealer,
         Err(error) => {
             warn!(%error, "this broker cannot be asked");

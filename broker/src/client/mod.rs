@@ -15,8 +15,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::core::message::Frames;
 pub use crate::worker::Brokers;
+use crate::{core::message::Frames, zsock::curve::Pass};
 
 /// Requests handed over and not yet taken by the client's task: it takes them at once, so a few are enough.
 const HANDED_OVER: usize = 64;
@@ -60,8 +60,13 @@ pub struct Client {
 impl Client {
     /// A client of these brokers, as they come and go. Call it inside a tokio runtime.
     pub fn new(brokers: Brokers, max_body: usize) -> Self {
+        Self::with_pass(brokers, max_body, None)
+    }
+
+    /// The same with keys, for brokers that ask for them.
+    pub fn with_pass(brokers: Brokers, max_body: usize, pass: Option<Pass>) -> Self {
         let (requests, incoming) = mpsc::channel(HANDED_OVER);
-        tokio::spawn(task::Task::new(brokers, max_body).run(incoming));
+        tokio::spawn(task::Task::new(brokers, max_body, pass).run(incoming));
         Self { requests }
     }
 

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     core::message::Frames,
     dialect::zwp::{Answer, Ask, AskHeaders},
-    zsock::DealerEvent,
+    zsock::{DealerEvent, curve::Pass},
 };
 
 /// Events of all connections on their way: the connections wait when it is full.
@@ -48,16 +48,18 @@ struct Pending {
 pub(super) struct Task {
     brokers: Brokers,
     max_body: usize,
+    pass: Option<Pass>,
     links: BTreeMap<String, Link>,
     pending: HashMap<Bytes, Pending>,
     turn: usize,
 }
 
 impl Task {
-    pub(super) fn new(brokers: Brokers, max_body: usize) -> Self {
+    pub(super) fn new(brokers: Brokers, max_body: usize, pass: Option<Pass>) -> Self {
         Self {
             brokers,
             max_body,
+            pass,
             links: BTreeMap::new(),
             pending: HashMap::new(),
             turn: fastrand::usize(..),
@@ -93,7 +95,11 @@ impl Task {
         let listed = self.brokers.borrow_and_update().clone();
         for address in &listed {
             if !self.links.contains_key(address) {
-                let link = Link::open(address.clone(), self.max_body, events.clone());
+                let link = Link::open(
+                    address.clone(),
+                    (self.max_body, self.pass.clone()),
+                    events.clone(),
+                );
                 self.links.insert(address.clone(), link);
             }
         }

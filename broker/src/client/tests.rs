@@ -29,6 +29,8 @@ async fn broker() -> Server {
         drain: Duration::from_secs(5),
         logger: None,
         data_dir: None,
+        guard: None,
+        logger_pass: None,
     };
     Server::start(config).await.expect("it starts")
 }
@@ -39,6 +41,7 @@ fn offer(service: &str) -> Offer {
         capacity: 1,
         max_body: MAX_BODY,
         drain: Duration::from_secs(5),
+        pass: None,
     }
 }
 

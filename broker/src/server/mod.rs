@@ -18,7 +18,10 @@ use self::report::Report;
 use crate::{
     core::{Census, Counters, Limits},
     exchange::Manner,
-    zsock,
+    zsock::{
+        self,
+        curve::{Guard, Pass},
+    },
 };
 
 /// How often the thread shows that it turns: twice what [`Pulse::beat`] asks for.
@@ -39,6 +42,10 @@ pub struct Config {
     pub drain: Duration,
     /// Where trace lines go, as long as that is known.
     pub logger: Option<watch::Receiver<Option<String>>>,
+    /// Who may connect; everybody without it.
+    pub guard: Option<Guard>,
+    /// How it connects to the logger, if that asks for keys.
+    pub logger_pass: Option<Pass>,
     /// Where acknowledged requests are kept, if they are.
     pub data_dir: Option<PathBuf>,
 }

@@ -43,10 +43,11 @@ pub(super) async fn run(
     ),
 ) -> Result<(), Error> {
     let max_body = config.limits.max_body;
-    let front = Router::bind(&config.front, max_body).await?;
+    let guard = config.guard.as_ref();
+    let front = Router::bind_with(&config.front, max_body, guard).await?;
     let back = match config.back.is_empty() {
         true => None,
-        false => Some(Router::bind(&config.back, max_body).await?),
+        false => Some(Router::bind_with(&config.back, max_body, guard).await?),
     };
     let back_bound = back.as_ref().map(|it| it.bound().to_vec());
     let bound = (front.bound().to_vec(), back_bound.unwrap_or_default());
@@ -62,7 +63,7 @@ pub(super) async fn run(
     let exchange = Exchange::new(config.limits, config.manner.clone(), fastrand::u64(..));
     let (exchange, tracer) = match config.logger {
         Some(logger) => {
-            let tracer = Tracer::new(config.manner.name.clone(), logger).await;
+            let tracer = Tracer::new(config.manner.name.clone(), logger, config.logger_pass).await;
             (exchange.with_events(), Some(tracer))
         }
         None => (exchange, None),

@@ -23,6 +23,8 @@ fn config() -> Config {
         drain: Duration::from_secs(5),
         logger: None,
         data_dir: None,
+        guard: None,
+        logger_pass: None,
     }
 }
 

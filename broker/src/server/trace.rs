@@ -12,7 +12,7 @@ use tracing::warn;
 
 use crate::{
     core::message::Event,
-    zsock::{self, Push},
+    zsock::{self, Push, curve::Pass},
 };
 
 /// Longest line, in bytes: ids and names are short.
@@ -61,6 +61,7 @@ fn is_none(code: &u16) -> bool {
 pub(super) struct Tracer {
     broker: String,
     address: watch::Receiver<Option<String>>,
+    pass: Option<Pass>,
     push: Option<Push>,
     /// Lines lost since the last one that got through …
     pending: u64,
@@ -69,11 +70,16 @@ pub(super) struct Tracer {
 }
 
 impl Tracer {
-    pub(super) async fn new(broker: String, mut address: watch::Receiver<Option<String>>) -> Self {
+    pub(super) async fn new(
+        broker: String,
+        mut address: watch::Receiver<Option<String>>,
+        pass: Option<Pass>,
+    ) -> Self {
         address.mark_changed();
         let mut tracer = Self {
             broker,
             address,
+            pass,
             push: None,
             pending: 0,
             lost: 0,
@@ -94,7 +100,8 @@ impl Tracer {
     pub(super) async fn follow(&mut self) {
         let address = self.address.borrow_and_update().clone();
         self.push = match address {
-            Some(address) => match Push::connect(&address, MAX_LINE).await {
+            Some(address) => match Push::connect_with(&address, MAX_LINE, self.pass.as_ref()).await
+            {
                 Ok(push) => Some(push),
                 Err(error) => {
                     warn!(%error, "no trace lines are sent");

@@ -62,7 +62,7 @@ impl<'a> Attachment<'a> {
         handler: Handler,
         address: &str,
     ) -> Result<Self, Error> {
-        let dealer = Dealer::connect(address, offer.max_body).await?;
+        let dealer = Dealer::connect_with(address, offer.max_body, offer.pass.as_ref()).await?;
         let now = Instant::now();
         Ok(Self {
             offer,

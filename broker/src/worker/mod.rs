@@ -15,7 +15,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::attachment::{Attachment, End};
-use crate::{core::message::Frames, zsock};
+use crate::{
+    core::message::Frames,
+    zsock::{self, curve::Pass},
+};
 
 /// Addresses of brokers, as they are known at the moment.
 pub type Brokers = watch::Receiver<BTreeSet<String>>;
@@ -24,7 +27,7 @@ pub type Brokers = watch::Receiver<BTreeSet<String>>;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// What a worker offers.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Offer {
     /// Names of services, or prefixes followed by `*`.
     pub services: Vec<String>,
@@ -34,6 +37,8 @@ pub struct Offer {
     pub max_body: usize,
     /// How long it finishes what it has when it is to stop.
     pub drain: Duration,
+    /// How it connects, if brokers ask for keys.
+    pub pass: Option<Pass>,
 }
 
 /// A request to be carried out.

@@ -10,7 +10,7 @@ use omq_tokio::{
 };
 use tracing::debug;
 
-use super::{Error, Frames, SendError, endpoint, frames_of, options, send_error};
+use super::{Error, Frames, SendError, curve::Pass, endpoint, frames_of, options, send_error};
 
 /// Something that happened at a DEALER.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -38,9 +38,22 @@ impl Dealer {
     /// # Errors
     /// If the address cannot be understood. A peer that is not there yet is waited for.
     pub async fn connect(address: &str, max_body: usize) -> Result<Self, Error> {
+        Self::connect_with(address, max_body, None).await
+    }
+
+    /// The same with keys, to a listener that asks for them.
+    ///
+    /// # Errors
+    /// If the address cannot be understood.
+    pub async fn connect_with(
+        address: &str,
+        max_body: usize,
+        pass: Option<&Pass>,
+    ) -> Result<Self, Error> {
         let ended = |error: LibraryError| Error::Ended(error.to_string());
         let target: Endpoint = endpoint(address)?;
-        let socket = Socket::try_new(SocketType::Dealer, options(max_body)).map_err(ended)?;
+        let options = Pass::apply(pass, options(max_body));
+        let socket = Socket::try_new(SocketType::Dealer, options).map_err(ended)?;
         let monitor = socket.monitor();
         socket.connect(target).await.map_err(ended)?;
         Ok(Self {

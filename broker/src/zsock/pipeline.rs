@@ -5,7 +5,11 @@
 use omq_tokio::{Error as LibraryError, Message, Socket, SocketType};
 use tracing::debug;
 
-use super::{Error, Frames, SendError, endpoint, frames_of, options, send_error};
+use super::{
+    Error, Frames, SendError,
+    curve::{Guard, Owners, Pass},
+    endpoint, frames_of, options, send_error,
+};
 
 fn ended(error: LibraryError) -> Error {
     Error::Ended(error.to_string())
@@ -23,8 +27,21 @@ impl Push {
     /// # Errors
     /// If the address cannot be understood.
     pub async fn connect(address: &str, max_body: usize) -> Result<Self, Error> {
+        Self::connect_with(address, max_body, None).await
+    }
+
+    /// The same with keys, to a listener that asks for them.
+    ///
+    /// # Errors
+    /// If the address cannot be understood.
+    pub async fn connect_with(
+        address: &str,
+        max_body: usize,
+        pass: Option<&Pass>,
+    ) -> Result<Self, Error> {
         let target = endpoint(address)?;
-        let socket = Socket::try_new(SocketType::Push, options(max_body)).map_err(ended)?;
+        let options = Pass::apply(pass, options(max_body));
+        let socket = Socket::try_new(SocketType::Push, options).map_err(ended)?;
         socket.connect(target).await.map_err(ended)?;
         Ok(Self { socket })
     }
@@ -59,8 +76,21 @@ impl Pull {
     /// # Errors
     /// If the address cannot be understood or listened on.
     pub async fn bind(address: &str, max_body: usize) -> Result<Self, Error> {
+        Self::bind_with(address, max_body, None).await
+    }
+
+    /// The same for those with allowed keys only.
+    ///
+    /// # Errors
+    /// If the address cannot be understood or listened on.
+    pub async fn bind_with(
+        address: &str,
+        max_body: usize,
+        guard: Option<&Guard>,
+    ) -> Result<Self, Error> {
         let target = endpoint(address)?;
-        let socket = Socket::try_new(SocketType::Pull, options(max_body)).map_err(ended)?;
+        let options = Guard::apply(guard, &Owners::default(), options(max_body));
+        let socket = Socket::try_new(SocketType::Pull, options).map_err(ended)?;
         let bound = socket.bind(target).await.map_err(|error| Error::Bind {
             address: address.to_owned(),
             reason: error.to_string(),

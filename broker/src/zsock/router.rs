@@ -9,12 +9,16 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use omq_tokio::{
     Identity, IdentitySocket, Message, MonitorEvent, MonitorRecvError, MonitorStream,
-    MonitorTryRecvError, Socket, SocketType,
+    MonitorTryRecvError, PeerPublicKey, Socket, SocketType,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
-use tracing::debug;
+use tracing::{debug, warn};
 
-use super::{Error, Frames, SendError, endpoint, frames_of, options, send_error};
+use super::{
+    Error, Frames, SendError,
+    curve::{Guard, Owners},
+    endpoint, frames_of, options, send_error,
+};
 
 /// Ended connections remembered, in case a message of one was still on its way.
 const REMEMBERED: usize = 1024;
@@ -45,6 +49,7 @@ pub struct Router {
     ended: FxHashSet<Link>,
     ended_order: VecDeque<Link>,
     ready: VecDeque<RouterEvent>,
+    owners: Owners,
 }
 
 impl Router {
@@ -53,7 +58,21 @@ impl Router {
     /// # Errors
     /// If an address cannot be understood or listened on.
     pub async fn bind(addresses: &[String], max_body: usize) -> Result<Self, Error> {
-        let socket = Socket::try_new(SocketType::Router, options(max_body))
+        Self::bind_with(addresses, max_body, None).await
+    }
+
+    /// The same for those with allowed keys only. An identity belongs to the key that has it, as long as it is connected.
+    ///
+    /// # Errors
+    /// See [`bind`](Self::bind).
+    pub async fn bind_with(
+        addresses: &[String],
+        max_body: usize,
+        guard: Option<&Guard>,
+    ) -> Result<Self, Error> {
+        let owners = Owners::default();
+        let options = Guard::apply(guard, &owners, options(max_body));
+        let socket = Socket::try_new(SocketType::Router, options)
             .map_err(|error| Error::Ended(error.to_string()))?;
         let monitor = socket.monitor();
         let mut bound = Vec::with_capacity(addresses.len());
@@ -77,6 +96,7 @@ impl Router {
             ended: FxHashSet::default(),
             ended_order: VecDeque::new(),
             ready: VecDeque::new(),
+            owners,
         })
     }
 
@@ -179,9 +199,25 @@ impl Router {
                     ?reason,
                     "a ZeroMQ peer has gone"
                 );
+                if let Some(identity) = &peer.peer_identity {
+                    self.owners.went(identity, peer.connection_id);
+                }
                 self.end(Link(peer.connection_id));
             }
             MonitorEvent::HandshakeSucceeded { peer, .. } => {
+                if let (Some(identity), Some(PeerPublicKey::Curve(key))) =
+                    (&peer.peer_identity, peer.authentication.public_key.clone())
+                    && !self.owners.came(identity, key, peer.connection_id)
+                {
+                    warn!(
+                        connection = peer.connection_id,
+                        "a peer claims the identity of one with another key: nothing is taken from it"
+                    );
+                    self.remember_ended(Link(peer.connection_id));
+                    // The library would send to the newcomer what is meant for its owner.
+                    self.current.remove(identity);
+                    return;
+                }
                 // From here on the identity is the newcomer's, whether or not it says anything.
                 if let Some(identity) = &peer.peer_identity
                     && let Some(current) = self.current.get_mut(identity)
@@ -234,6 +270,7 @@ impl Router {
             .iter()
             .map(|it| Link(it.connection_id))
             .collect();
+        self.owners.retain(|it| live.contains(&Link(it)));
         for connection in connections {
             if let Some(current) = self.current.get_mut(&connection.identity) {
                 *current = Link(connection.connection_id);

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::*;
+use super::{
+    curve::{Guard, Keys, Pass},
+    *,
+};
 
 /// No test waits longer for anything.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -152,4 +155,90 @@ async fn addresses_that_make_no_sense_are_refused() {
     let router = router().await;
     let again = Router::bind(router.bound(), MAX_BODY).await;
     assert!(matches!(again, Err(Error::Bind { .. })));
+}
+
+/// A DEALER of another library's user: it may say whatever it likes about itself.
+async fn stranger(address: &str, pass: &Pass, identity: &'static str) -> omq_tokio::Socket {
+    let options = Pass::apply(Some(pass), options(MAX_BODY)).identity(identity);
+    let socket =
+        omq_tokio::Socket::try_new(omq_tokio::SocketType::Dealer, options).expect("a socket");
+    let target = endpoint(address).expect("an address");
+    socket.connect(target).await.expect("it tries");
+    socket
+}
+
+#[tokio::test]
+async fn only_allowed_keys_get_in_and_nobody_takes_an_identity_over() {
+    let (ours, friend, other, enemy) = (
+        Keys::generate(),
+        Keys::generate(),
+        Keys::generate(),
+        Keys::generate(),
+    );
+    let server = ours.public();
+    let allowed = [friend.public(), other.public()];
+    let guard = Guard::new(ours, move |key| allowed.contains(&key));
+    let addresses = ["tcp://127.0.0.1:0".to_owned()];
+    let mut router = Router::bind_with(&addresses, MAX_BODY, Some(&guard))
+        .await
+        .expect("free");
+    let address = router.bound()[0].clone();
+    // With the wrong key, and without any: nothing comes of it.
+    let enemy = stranger(&address, &Pass::new(enemy, server), "e").await;
+    let plain = omq_tokio::Socket::new(omq_tokio::SocketType::Dealer, options(MAX_BODY));
+    plain
+        .connect(endpoint(&address).expect("one"))
+        .await
+        .expect("it tries");
+    for socket in [&enemy, &plain] {
+        // It waits for a connection, if it does not fail at once.
+        let _ = socket.try_send(Message::single("let me in"));
+    }
+    let mine = stranger(&address, &Pass::new(friend.clone(), server), "w1").await;
+    mine.send(Message::single("first"))
+        .await
+        .expect("it is sent");
+    let event = timeout(LIMIT, router.event()).await.expect("in time");
+    let RouterEvent::Message(link, frames) = event.expect("a message") else {
+        panic!("a message");
+    };
+    assert_eq!(frames, ["first"]);
+    // Another allowed key claims the identity, and a third one comes with a name of its own.
+    let thief = stranger(&address, &Pass::new(other.clone(), server), "w1").await;
+    let _ = thief.try_send(Message::single("I am w1"));
+    let third = stranger(&address, &Pass::new(other, server), "w2").await;
+    third
+        .send(Message::single("third"))
+        .await
+        .expect("it is sent");
+    let event = timeout(LIMIT, router.event()).await.expect("in time");
+    let RouterEvent::Message(_, frames) = event.expect("a message") else {
+        panic!("a message");
+    };
+    assert_eq!(frames, ["third"], "nothing of the others");
+    router
+        .try_send(link, vec!["yours".into()])
+        .expect("it is there");
+    let got = timeout(LIMIT, mine.recv())
+        .await
+        .expect("in time")
+        .expect("a message");
+    assert_eq!(frames_of(&got), ["yours"]);
+    // With its own key it may come back.
+    drop(mine);
+    let again = stranger(&address, &Pass::new(friend, server), "w1").await;
+    again
+        .send(Message::single("again"))
+        .await
+        .expect("it is sent");
+    loop {
+        let event = timeout(LIMIT, router.event()).await.expect("in time");
+        match event.expect("an event") {
+            RouterEvent::Down(down) => assert_eq!(down, link),
+            RouterEvent::Message(_, frames) => {
+                assert_eq!(frames, ["again"]);
+                break;
+            }
+        }
+    }
 }

@@ -48,6 +48,8 @@ impl Broker {
             drain: Duration::from_secs(5),
             logger: None,
             data_dir: None,
+            guard: None,
+            logger_pass: None,
         };
         let server = runtime.block_on(Server::start(config)).expect("it starts");
         Self { runtime, server }

@@ -14,7 +14,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{BROKER_NAME, MAX_BODY, discover, pages, presence::MqPresence};
+use super::{BROKER_NAME, MAX_BODY, curve::ListenKeys, discover, pages, presence::MqPresence};
 use crate::{
     admin::{Admin, AdminToken},
     args::{Global, duration},
@@ -30,6 +30,7 @@ Examples:
   turno mq broker --logger log                              trace lines to the logger of this name
   turno mq broker --data-dir /var/lib/turno/mq              acknowledged requests survive a crash
   turno mq broker --admin 127.0.0.1:8085                    pages, JSON and metrics; see turno mq top
+  turno mq broker --curve-key broker.key --curve-clients allowed    encrypted, for these keys only
   turno mq broker --no-register                             without a registry
 
 On --bind it speaks ZWP/1, MDP 0.1 and 0.2, and with bare REQ and DEALER clients and REQ workers, told
@@ -75,6 +76,11 @@ pub(super) struct BrokerArgs {
     /// How long it finishes what it holds when it is stopped
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     drain: Duration,
+    #[command(flatten)]
+    keys: ListenKeys,
+    /// The file of the logger's public key, if it asks for keys
+    #[arg(long, value_name = "FILE", help_heading = "Security")]
+    curve_logger: Option<PathBuf>,
     #[command(flatten)]
     limits: LimitArgs,
 }
@@ -122,7 +128,7 @@ pub(super) async fn run(args: BrokerArgs, global: &Global) -> Result<(), Failure
         .as_ref()
         .map(|logger| first_of(logger, global))
         .transpose()?;
-    let mut server = Server::start(config(&args, logger)).await?;
+    let mut server = Server::start(config(&args, logger)?).await?;
     for address in server.front() {
         output::line(&format!(
             "{} listening on {address} for clients and workers",
@@ -137,7 +143,9 @@ pub(super) async fn run(args: BrokerArgs, global: &Global) -> Result<(), Failure
     }
     let pages_end = CancellationToken::new();
     let pages = serve_pages(&args, &server, &pages_end)?;
-    warn_if_open(server.front().iter().chain(server.back()));
+    if !args.keys.are_given() {
+        warn_if_open(server.front().iter().chain(server.back()));
+    }
     daemon::systemd::watchdog(vec![server.pulse()], shutdown.clone());
     // It serves; that others find it by name may take a registry longer.
     output::ready()?;
@@ -192,9 +200,12 @@ fn serve_pages(
     Ok(Some(tokio::spawn(admin.serve(respond, end.clone()))))
 }
 
-fn config(args: &BrokerArgs, logger: Option<watch::Receiver<Option<String>>>) -> Config {
+fn config(
+    args: &BrokerArgs,
+    logger: Option<watch::Receiver<Option<String>>>,
+) -> Result<Config, Failure> {
     let limits = &args.limits;
-    Config {
+    Ok(Config {
         front: args.bind.clone(),
         back: if args.no_worker_bind {
             Vec::new()
@@ -222,7 +233,9 @@ fn config(args: &BrokerArgs, logger: Option<watch::Receiver<Option<String>>>) ->
         drain: args.drain,
         logger,
         data_dir: args.data_dir.clone(),
-    }
+        guard: args.keys.guard()?,
+        logger_pass: args.keys.pass_to(args.curve_logger.as_deref())?,
+    })
 }
 
 async fn register(
@@ -274,7 +287,7 @@ fn warn_if_open<'a>(addresses: impl Iterator<Item = &'a String>) {
                 .is_ok_and(|ip: std::net::IpAddr| !ip.is_loopback())
         });
         if open {
-            warn!(%address, "OPEN TO THE NETWORK without authentication: whoever reaches this address may send requests and serve them");
+            warn!(%address, "OPEN TO THE NETWORK without authentication: whoever reaches this address may send requests and serve them; --curve-key and --curve-clients keep strangers out");
         }
     }
 }

@@ -10,7 +10,7 @@ use ::broker::client::{
 };
 use clap::Args;
 
-use super::{BROKER_NAME, MAX_BODY, discover};
+use super::{BROKER_NAME, MAX_BODY, curve::ConnectKeys, discover};
 use crate::{
     args::{Global, duration},
     failure::Failure,
@@ -52,6 +52,8 @@ pub(super) struct ClientArgs {
     /// How long each waits for its answer
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     timeout: Duration,
+    #[command(flatten)]
+    keys: ConnectKeys,
     /// Print the summary only
     #[arg(long)]
     quiet: bool,
@@ -79,7 +81,11 @@ fn rate(text: &str) -> Result<f64, String> {
 pub(super) async fn run(args: ClientArgs, global: &Global) -> Result<(), Failure> {
     let shutdown = daemon::shutdown::on_signal();
     let max_body = MAX_BODY.parse().unwrap_or(usize::MAX);
-    let client = Client::new(discover::follow(&args.broker, global)?, max_body);
+    let client = Client::with_pass(
+        discover::follow(&args.broker, global)?,
+        max_body,
+        args.keys.pass()?,
+    );
     let usual = if args.text.is_some() { 1 } else { 10 };
     let body = match args.text {
         Some(text) => Body::Text(text),

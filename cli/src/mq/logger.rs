@@ -14,7 +14,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::presence::MqPresence;
+use super::{curve::ListenKeys, presence::MqPresence};
 use crate::{args::Global, failure::Failure, output};
 
 const AFTER_HELP: &str = "\
@@ -45,6 +45,8 @@ pub(super) struct LoggerArgs {
     /// The name it is registered under
     #[arg(long, value_name = "NAME", default_value = "log")]
     name: String,
+    #[command(flatten)]
+    keys: ListenKeys,
     /// Do not register
     #[arg(long)]
     no_register: bool,
@@ -64,7 +66,7 @@ pub(super) async fn run(args: LoggerArgs, global: &Global) -> Result<(), Failure
         LineFormat::Text => Format::Text,
     };
     let file = LogFile::open(&args.file, args.rotate_size, matches!(format, Format::Json))?;
-    let pull = Pull::bind(&args.bind, MAX_LINE).await?;
+    let pull = Pull::bind_with(&args.bind, MAX_LINE, args.keys.guard()?.as_ref()).await?;
     output::line(&format!("{} listening on {}", args.name, pull.bound()))?;
     daemon::systemd::watchdog(Vec::new(), shutdown.clone());
     output::ready()?;

@@ -4,6 +4,7 @@
 
 mod broker;
 mod client;
+mod curve;
 mod discover;
 mod logger;
 mod pages;
@@ -48,6 +49,7 @@ enum Part {
     Client(client::ClientArgs),
     Logger(logger::LoggerArgs),
     Top(top::TopArgs),
+    Keygen(curve::KeygenArgs),
 }
 
 /// Runs the part named until it has ended or a signal stops it.
@@ -58,5 +60,6 @@ pub(crate) async fn run(args: MqArgs, global: &Global) -> Result<(), Failure> {
         Part::Client(args) => client::run(args, global).await,
         Part::Logger(args) => logger::run(args, global).await,
         Part::Top(args) => top::run(args).await,
+        Part::Keygen(args) => curve::keygen(&args),
     }
 }

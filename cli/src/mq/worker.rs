@@ -7,7 +7,7 @@ use std::time::Duration;
 use ::broker::worker::{self, Offer, builtin::Builtin, command};
 use clap::Args;
 
-use super::{BROKER_NAME, MAX_BODY, discover};
+use super::{BROKER_NAME, MAX_BODY, curve::ConnectKeys, discover};
 use crate::{
     args::{Global, duration},
     failure::Failure,
@@ -52,6 +52,8 @@ pub(super) struct WorkerArgs {
     /// How long it finishes what it has when it is stopped
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     drain: Duration,
+    #[command(flatten)]
+    keys: ConnectKeys,
     /// The program for each request, with its arguments
     #[arg(last = true, value_name = "CMD")]
     command: Vec<String>,
@@ -70,6 +72,7 @@ pub(super) async fn run(args: WorkerArgs, global: &Global) -> Result<(), Failure
         capacity: args.capacity,
         max_body: args.max_body,
         drain: args.drain,
+        pass: args.keys.pass()?,
     };
     worker::run(offer, handler, brokers, shutdown).await?;
     Ok(())

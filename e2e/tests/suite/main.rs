@@ -39,6 +39,7 @@ mod membership;
 mod moved;
 mod outage;
 mod patterns;
+mod queue_chaos;
 mod queues;
 mod registered;
 mod rendered;
