@@ -18,6 +18,7 @@ use broker::{
     core::Limits,
     exchange::Manner,
     server::{Config, Server},
+    zsock::curve::{Guard, Keys},
 };
 
 /// No test waits longer for anything.
@@ -36,6 +37,10 @@ impl Broker {
     }
 
     fn start_at(front: &str) -> Self {
+        Self::start_with(front, None)
+    }
+
+    fn start_with(front: &str, guard: Option<Guard>) -> Self {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let config = Config {
             front: vec![front.to_owned()],
@@ -48,7 +53,7 @@ impl Broker {
             drain: Duration::from_secs(5),
             logger: None,
             data_dir: None,
-            guard: None,
+            guard,
             logger_pass: None,
         };
         let server = runtime.block_on(Server::start(config)).expect("it starts");
@@ -340,4 +345,18 @@ fn a_worker_killed_with_a_request_in_hand() {
     // first that could have noticed is the connection's own ping.
     eprintln!("redelivered {redelivered:?} after kill -9");
     assert!(redelivered < Duration::from_secs(6), "{redelivered:?}");
+}
+
+#[test]
+fn curve_keys_of_libzmq() {
+    if !peers_are_there() {
+        return;
+    }
+    let (ours, theirs) = (Keys::generate(), Keys::generate());
+    let allowed = theirs.public();
+    let server = ours.public().to_string();
+    let guard = Guard::new(ours, move |key| key == allowed);
+    let broker = Broker::start_with(ANY_PORT, Some(guard));
+    let (public, secret) = (theirs.public().to_string(), theirs.expose_secret());
+    broker.client(&["curve", &server, &public, &secret]);
 }

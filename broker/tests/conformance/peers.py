@@ -183,6 +183,25 @@ def cbw_worker(front, back, name, variant, work_ms="0"):
         send([client, *divider, request.upper()])
 
 
+def curve(front, back, server, public, secret):
+    """Client and worker with an allowed key; one without a key gets no answer."""
+    keys = {"CURVE_SERVERKEY": server.encode(), "CURVE_PUBLICKEY": public.encode(), "CURVE_SECRETKEY": secret.encode()}
+    stranger = socket(zmq.DEALER, front, RCVTIMEO=500)
+    stranger.send(b"hello")
+    worker, client = socket(zmq.REQ, front, **keys), socket(zmq.REQ, front, **keys)
+    worker.send(b"READY")
+    for number in range(3):
+        client.send(b"hello-%d" % number)
+        address, empty, body = worker.recv_multipart()
+        equal(body, b"hello-%d" % number)
+        worker.send_multipart([address, b"", body.upper()])
+        equal(client.recv(), b"HELLO-%d" % number)
+    try:
+        sys.exit(f"a stranger got {stranger.recv()!r}")
+    except zmq.Again:
+        pass
+
+
 if __name__ == "__main__":
     name, front, back, *arguments = sys.argv[1:]
     globals()[name](front, back, *arguments)
