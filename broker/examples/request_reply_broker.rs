@@ -41,6 +41,8 @@ async fn serve() -> Outcome {
         limits: Limits::default(),
         manner: Manner::default(),
         drain: PATIENCE,
+        guard: None,
+        logger_pass: None,
         logger: None,
         data_dir: None,
     })
@@ -62,6 +64,7 @@ async fn work() -> Outcome {
         capacity: 1,
         max_body: MAX_BODY,
         drain: PATIENCE,
+        pass: None,
     };
     let stop = CancellationToken::new();
     let last = stop.clone();
