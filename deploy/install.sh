@@ -148,6 +148,7 @@ uninstall_all() {
   writable
   if live; then
     for unit in $(unit_names); do
+      case "$unit" in *@.service) systemctl stop "${unit%.service}*" >/dev/null 2>&1 || true ;; esac
       # Not there, or never started: nothing to stop.
       systemctl disable --now "$unit" >/dev/null 2>&1 || true
     done

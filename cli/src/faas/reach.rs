@@ -5,7 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use tokio_util::sync::CancellationToken;
 
 use super::SystemArgs;
-use crate::{args::Global, connect, failure::Failure, mq::presence::MqPresence};
+use crate::{args::Global, connect, failure::Failure, mq::presence::MqPresence, output};
 
 /// Where others reach a socket that listens on `bound`; `None` if that is no TCP address.
 pub(super) async fn reached(
@@ -42,6 +42,9 @@ where
 {
     let shutdown = daemon::shutdown::on_signal();
     let stop = CancellationToken::new();
+    daemon::systemd::watchdog(Vec::new(), shutdown.clone());
+    // It listens; that others find it by name may take a registry longer.
+    output::ready()?;
     let presence = if system.no_register {
         None
     } else {

@@ -178,6 +178,7 @@ impl Part {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
+        command.env_remove(daemon::systemd::SOCKET_VARIABLE);
         command
             .arg("faas")
             .arg("--exit-on-stdin-close")

@@ -13,6 +13,7 @@ use crate::{
     args::{Global, duration},
     failure::Failure,
     mq::MAX_BODY,
+    output,
 };
 
 const AFTER_HELP: &str = "\
@@ -73,6 +74,8 @@ pub(super) async fn run(args: WorkerArgs, global: &Global) -> Result<(), Failure
         max_body: args.max_body,
         drain: args.drain,
     };
+    daemon::systemd::watchdog(Vec::new(), shutdown.clone());
+    output::ready()?;
     worker::run(config, shutdown).await?;
     Ok(())
 }
