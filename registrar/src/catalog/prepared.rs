@@ -46,6 +46,7 @@ impl Catalog {
         now: Duration,
         query: Prepared,
     ) -> Result<Effects, CatalogError> {
+        self.free_name(&query)?;
         if !query.session.is_empty() {
             self.session_id(&query.session).map_err(|error| {
                 CatalogError::Failed(
@@ -55,7 +56,6 @@ impl Catalog {
                 )
             })?;
         }
-        self.free_name(&query)?;
         let mut change = self.begin(now);
         let id: Key = query.id.as_str().into();
         let old = self.prepared.get(&id);
