@@ -163,13 +163,17 @@ impl State {
         let Some(topic) = topic_name(topic) else {
             return;
         };
-        if let Some(links) = self.queues.get_mut(topic)
-            && links.remove(&link)
-            && links.is_empty()
-        {
-            self.queues.remove(topic);
-            self.take_back(now, |given, _| given == topic);
+        let Some(links) = self.queues.get_mut(topic) else {
+            return;
+        };
+        if !links.remove(&link) {
+            return;
         }
+        if links.is_empty() {
+            self.queues.remove(topic);
+        }
+        // Also if it has come back already: it began anew, and may not know what it had.
+        self.take_back(now, |given, _| given == topic);
     }
 
     /// A connection of queues is gone. Returns the queues that are gone with it.

@@ -128,6 +128,15 @@ fn what_a_lost_queue_had_goes_to_others_in_its_order() {
 }
 
 #[test]
+fn a_queue_that_came_back_before_it_was_seen_to_go_gets_its_jobs_again() {
+    let mut scene = Scene::new();
+    scene.queue(1, "a", true);
+    scene.ask("1");
+    assert_eq!(scene.queue(2, "a", true), none());
+    assert_eq!(scene.gone(1), ["a: job 1"]);
+}
+
+#[test]
 fn a_request_that_comes_again_is_run_once_and_answered_again() {
     let mut scene = Scene::new();
     scene.queue(1, "a", true);

@@ -167,7 +167,10 @@ impl Queue {
                     self.state.broker_said(note, Instant::now());
                 }
             }
-            Event::Down => self.broker.connect().await?,
+            Event::Down => {
+                self.state.broker_gone(Instant::now());
+                self.broker.connect().await?;
+            }
         }
         Ok(())
     }

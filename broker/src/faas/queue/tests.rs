@@ -293,6 +293,21 @@ fn a_queue_that_is_done_before_it_tells_gets_more_all_the_same() {
 }
 
 #[test]
+fn of_a_broker_that_is_gone_only_what_workers_are_at_is_kept() {
+    let mut scene = Scene::new();
+    scene.new_worker(1, "");
+    scene.job("1", "echo");
+    scene.job("2", "echo");
+    assert_eq!(scene.other(1, 1), ["o: job 2"]);
+    scene.job("3", "echo");
+    scene.state.broker_gone(scene.now);
+    assert_eq!(scene.state.size(), (1, 1));
+    assert_eq!(scene.done(1, "1"), ["broker: response 1"]);
+    scene.job("4", "echo");
+    assert_eq!(scene.job("5", "echo"), ["o: job 5"], "there is room again");
+}
+
+#[test]
 fn jobs_have_an_end() {
     let mut scene = Scene::new();
     scene.job("1", "echo");

@@ -262,6 +262,24 @@ impl State {
         }
     }
 
+    /// The broker is gone, or sees us gone: it, or the next one, gives what it keeps again, to whomever. So nothing is kept for
+    /// it but what our own workers are at; nobody would tell us of the answer to what we have lent.
+    pub(super) fn broker_gone(&mut self, now: Instant) {
+        let with_worker = |id: &str| {
+            self.workers.values().any(|worker| match &worker.turn {
+                Turn::Working { id: theirs, .. } => theirs == id,
+                Turn::Pinged(_, Some((_, job))) => job.id == id,
+                _ => false,
+            })
+        };
+        let left = self.jobs.iter();
+        let left = left.filter(|(id, held)| held.job.kept && !with_worker(id));
+        let left: Vec<String> = left.map(|(id, _)| id.clone()).collect();
+        for id in left {
+            self.forget(&id, now);
+        }
+    }
+
     /// A worker sent something.
     pub(super) fn worker_said(&mut self, worker: Peer, note: Note, now: Instant) {
         match note.kind() {
