@@ -35,10 +35,22 @@ fn broker(registry: &Registry) -> Process {
     )
 }
 
-fn worker(registry: &Registry) -> Process {
+/// A worker that attaches where chance puts it, or at this broker.
+fn worker(registry: &Registry, broker: Option<&Process>) -> Process {
+    let address = broker.map(|it| {
+        wait::until("the broker to listen", wait::SOON, || {
+            let output = it.output();
+            let (_, rest) = output.split_once("mq listening on tcp://")?;
+            let (address, _) = rest.split_once(' ')?;
+            Some(address.to_owned())
+        })
+        .0
+    });
+    let offer = ["worker", "--service", "up", "--builtin", "sleep:20"];
+    let place = address.iter().flat_map(|it| ["--broker", it]);
     part(
         registry,
-        &["worker", "--service", "up", "--builtin", "sleep:20"],
+        &offer.into_iter().chain(place).collect::<Vec<_>>(),
     )
 }
 
@@ -57,12 +69,19 @@ fn every_request_is_answered_though_workers_and_brokers_are_killed_at_random() {
     let seconds = seconds.and_then(|it| it.parse().ok()).unwrap_or(SECONDS);
     let registry = Registry::start(Kind::Embedded);
     let mut brokers: Vec<Process> = (0..BROKERS).map(|_| broker(&registry)).collect();
-    let mut workers: Vec<Process> = (0..WORKERS).map(|_| worker(&registry)).collect();
+    let mut workers: Vec<Process> = (0..WORKERS).map(|_| worker(&registry, None)).collect();
     wait::until_true("both brokers to be registered", wait::SOON, || {
         registry.passing("mq").len() == BROKERS
     });
     let clients = 0..CLIENTS;
     let mut clients: Vec<Process> = clients.map(|it| client(&registry, it, seconds)).collect();
+    // A broker that nobody works for keeps its requests until somebody does: each has somebody in the beginning and in the
+    // end, wherever chance has put the others.
+    let stay = |brokers: &[Process]| -> Vec<Process> {
+        let at = brokers.iter();
+        at.map(|broker| worker(&registry, Some(broker))).collect()
+    };
+    let _first = stay(&brokers);
     wait::until_true("the first answers", wait::SOON, || {
         clients.iter().all(|it| it.output().contains(" -> "))
     });
@@ -82,7 +101,7 @@ fn every_request_is_answered_though_workers_and_brokers_are_killed_at_random() {
             killed_workers += 1;
             let victim = &mut workers[fastrand::usize(..WORKERS)];
             victim.kill();
-            *victim = worker(&registry);
+            *victim = worker(&registry, None);
         }
         if now >= next_broker {
             next_broker += BROKER_DIES;
@@ -92,6 +111,7 @@ fn every_request_is_answered_though_workers_and_brokers_are_killed_at_random() {
             *victim = broker(&registry);
         }
     }
+    let _last = stay(&brokers);
 
     let count = seconds * RATE;
     let mut slowest = String::new();

@@ -33,6 +33,30 @@ fn broker(registry: &Registry, more: &[&str]) -> Process {
     process
 }
 
+/// A worker of this broker and no other.
+fn works_for(registry: &Registry, broker: &Process) -> Process {
+    let output = broker.output();
+    let address = output
+        .lines()
+        .find_map(|line| {
+            let line = line.strip_prefix("mq listening on tcp://")?;
+            line.strip_suffix(" for clients and workers")
+        })
+        .expect("a broker says where it listens");
+    part(
+        registry,
+        &[
+            "worker",
+            "--service",
+            "up",
+            "--builtin",
+            "sleep:10",
+            "--broker",
+            address,
+        ],
+    )
+}
+
 fn client(registry: &Registry, arguments: &[&str]) -> Ended {
     let consul = format!("http://{}", registry.address);
     turno::run(&[&["mq", "client", "--consul", &consul], arguments].concat())
@@ -118,6 +142,11 @@ fn a_broker_and_workers_killed_hard_cost_no_request() {
         )
     };
     let mut workers: Vec<Process> = (0..4).map(|_| worker()).collect();
+    // Those four attach where chance puts them; a broker that nobody works for keeps its requests until somebody does.
+    let _stays: Vec<Process> = brokers
+        .iter()
+        .map(|broker| works_for(&registry, broker))
+        .collect();
     let consul = format!("http://{}", registry.address);
     let mut asking = Process::start("client", {
         let mut command = turno::command(&["mq", "client", "--service", "up", "--id", "c"]);
