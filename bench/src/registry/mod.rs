@@ -121,16 +121,18 @@ fn read(plan: &Plan, extent: &Extent) -> Result<String, String> {
 }
 
 fn wake(cores: &Cores, extent: &Extent) -> Result<String, String> {
-    let servers = start(cores, extent);
     let names: Vec<(usize, usize)> = std::iter::once((1, WAKES[0].1))
         .chain(WAKES.iter().map(|(waiters, others, _)| (*waiters, *others)))
         .collect();
-    let mut rows: Vec<Vec<Vec<wakes::Sample>>> = vec![vec![Vec::new(); servers.len()]; names.len()];
+    let mut rows: Vec<Vec<Vec<wakes::Sample>>> =
+        vec![vec![Vec::new(); extent.kinds.len()]; names.len()];
     for round in 1..=extent.rounds {
-        for (at, server) in servers.iter().enumerate() {
-            // Both ends are in this machine, so only one registry can have its crowd at a time.
+        for (at, kind) in extent.kinds.iter().enumerate() {
+            // Both ends are in this machine, so only one registry can have its crowd at a time. Each is started anew: Consul
+            // holds the connection of a waiting query until its time is over, though the client is gone.
+            let server = Server::start(*kind, cores);
             let others = if extent.quick { 10 } else { WAKES[0].1 };
-            let mut waiting = Waiting::new(server, others)?;
+            let mut waiting = Waiting::new(&server, others)?;
             let mut samples =
                 vec![waiting.one_after_another(if extent.quick { 5 } else { SINGLE })?];
             for (waiters, _, registrations) in WAKES {
