@@ -397,3 +397,16 @@ fn wrong_settings_are_named() {
         assert!(!error.to_string().contains("s3cret"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_connection_that_is_dropped_reminds_of_the_limit_of_connections() {
+    let script = Script::new([Step::Cut(Vec::new()), Step::Cut(Vec::new())]);
+    let error = client(&script)
+        .await
+        .status_leader()
+        .await
+        .expect_err("dropped");
+    assert!(error.is_away());
+    let text = error.to_string();
+    assert!(text.contains("http_max_conns_per_client"), "{text}");
+}

@@ -47,6 +47,8 @@ pub struct Registry {
     /// Where its DNS is, if it has been asked for.
     pub dns: Option<SocketAddr>,
     kind: Kind,
+    /// It is to take more connections of one address than Consul takes by default.
+    many: bool,
     /// Ports that only Consul needs: server, LAN and WAN gossip.
     others: [u16; 3],
     process: Option<Process>,
@@ -74,21 +76,34 @@ impl Registry {
         Registry::start_with(kind, Some(data), None)
     }
 
+    /// The same, and it takes thousands of connections of one address: Consul drops what is beyond 200 unless told otherwise.
+    pub fn start_for_many(kind: Kind) -> Registry {
+        let mut registry = Registry::unstarted(kind, None, None);
+        registry.many = true;
+        registry.start_again();
+        registry
+    }
+
     fn start_with(
         kind: Kind,
         data: Option<tempfile::TempDir>,
         dns: Option<SocketAddr>,
     ) -> Registry {
-        let mut registry = Registry {
+        let mut registry = Registry::unstarted(kind, data, dns);
+        registry.start_again();
+        registry
+    }
+
+    fn unstarted(kind: Kind, data: Option<tempfile::TempDir>, dns: Option<SocketAddr>) -> Registry {
+        Registry {
             data,
             dns,
             address: ports::free_address(),
             kind,
+            many: false,
             others: std::array::from_fn(|_| ports::free()),
             process: None,
-        };
-        registry.start_again();
-        registry
+        }
     }
 
     /// `kill -9`.
@@ -150,6 +165,9 @@ impl Registry {
             .dns
             .map_or("-1".to_owned(), |dns| dns.port().to_string());
         command.args(["-dns-port", &dns, "-grpc-port", "-1"]);
+        if self.many {
+            command.args(["-hcl", "limits { http_max_conns_per_client = 10000 }"]);
+        }
         command
     }
 

@@ -63,7 +63,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     } else {
         Kind::Embedded
     };
-    let registry = Registry::start(kind);
+    let registry = Registry::start_for_many(kind);
     let mut client = Connection::open(registry.address).map_err(|error| error.to_string())?;
     for service in 0..arguments.services {
         for id in 0..arguments.instances {

@@ -261,13 +261,23 @@ impl Client {
             };
         }
         let source = source.without_url();
+        let mut reason = innermost(&source);
+        if source.is_request() && !source.is_connect() {
+            // It took the connection and gave it up. So it does when it ends, and to whoever has too many.
+            reason.push_str(TOO_MANY);
+        }
         Error::Unreachable {
             address,
-            reason: innermost(&source),
+            reason,
             source,
         }
     }
 }
+
+/// What a person should know who has more waiting queries than a Consul agent takes: unless it is told otherwise it drops
+/// connections beyond 200 of one address (`limits` in Consul's agent configuration).
+const TOO_MANY: &str = " (an agent drops more than 200 connections of one address unless \
+                        limits.http_max_conns_per_client says more)";
 
 /// What came back, whatever its status.
 struct Exchanged {
