@@ -136,6 +136,9 @@ impl Broker {
         if self.requests.len() >= self.limits.requests || self.bytes + size > self.limits.bytes {
             return later(429, "the broker is full");
         }
+        if new.handed.is_some() && !self.board.has_near(service) {
+            return later(429, "no worker is free here");
+        }
         let service = self.board.get(service);
         let waiting = service.queue.len();
         let too_much = waiting > 0 && service.bytes + size > self.limits.queue_bytes;
@@ -163,6 +166,7 @@ impl Broker {
             retry: new.retry,
             stream: new.stream,
             trace: new.trace,
+            handed: new.handed,
             ..Held::new(
                 new.id,
                 service,
@@ -172,6 +176,7 @@ impl Broker {
                 size,
             )
         };
+        self.counters.taken_over += u64::from(held.handed.is_some());
         self.counters.accepted += 1;
         self.tell(What::Accepted, Some(&held), None, 0);
         self.requests.insert(number, held);
@@ -206,7 +211,11 @@ impl Broker {
     }
 
     fn refuse(&mut self, new: NewRequest, refusal: Refusal) {
-        self.counters.refused += 1;
+        if new.handed.is_some() {
+            self.counters.given_back += 1;
+        } else {
+            self.counters.refused += 1;
+        }
         let service = String::from_utf8_lossy(&new.service).into();
         let id = new.id.unwrap_or_default();
         if self.traces {

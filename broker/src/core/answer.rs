@@ -189,7 +189,7 @@ impl Broker {
         }
     }
 
-    fn send_refusal(&mut self, held: Held, service: &Arc<str>, refusal: &Refusal) {
+    pub(super) fn send_refusal(&mut self, held: Held, service: &Arc<str>, refusal: &Refusal) {
         let id = held.id();
         for address in held.from {
             let message = ToClient::Error {

@@ -54,14 +54,14 @@ impl Broker {
         let message = ToWorker::Request {
             delivery,
             service: self.board.get(service).name.clone(),
-            id: held.id(),
+            id: held.handed.clone().unwrap_or_else(|| held.id()),
             attempt: held.attempts,
             time_left: held.deadline.saturating_duration_since(now),
             trace: held.trace.clone(),
             body: held.body.clone(),
         };
         self.out.push(Output::Worker(peer, message));
-        let size = held.size;
+        let (size, far) = (held.size, worker.far);
         self.timers.set(Timer::Lease(delivery), now + worker.lease);
         self.timers.clear(Timer::Grace(number));
         let attempt = Attempt {
@@ -73,7 +73,13 @@ impl Broker {
         self.board.dequeue(service, place, size);
         self.board.served(service);
         self.settle(peer);
-        self.counters.dispatched += 1;
-        self.tell_of(What::Dispatched, number, Some(peer), 0);
+        let what = if far {
+            self.counters.handed_over += 1;
+            What::HandedOver
+        } else {
+            self.counters.dispatched += 1;
+            What::Dispatched
+        };
+        self.tell_of(what, number, Some(peer), 0);
     }
 }

@@ -47,6 +47,8 @@ impl Broker {
             }
             assert_ne!(self.timers.is_set(Timer::Lease(*delivery)), attempt.overdue);
         }
+        let remotes = self.workers.values().filter(|worker| worker.far);
+        assert_eq!(self.remotes, remotes.count());
         self.check_requests();
     }
 
@@ -62,12 +64,15 @@ impl Broker {
             match held.place {
                 Place::Queued(place) => {
                     queued += 1;
+                    assert!(held.handed.is_none(), "what was handed over never waits");
                     let service = self.board.get(held.service);
                     assert_eq!(service.queue.get(&place), Some(&number));
                 }
                 Place::Running(delivery) => {
                     let attempt = &self.attempts[&delivery];
                     assert!(attempt.request == Some(number) && !attempt.overdue);
+                    let far = self.workers[&attempt.worker].far;
+                    assert!(!far || held.handed.is_none(), "no request goes on twice");
                 }
                 Place::Writing => assert_eq!(held.keeping, Keeping::Writing),
             }

@@ -32,6 +32,8 @@ pub struct Limits {
     pub requests_per_client: usize,
     /// Workers.
     pub workers: usize,
+    /// Other brokers, each counted once for every name and prefix it serves.
+    pub remotes: usize,
     /// Services and prefixes that workers have named, in all.
     pub lanes: usize,
     /// Prefixes among them: a new service is compared with each length of them.
@@ -72,6 +74,7 @@ impl Default for Limits {
             bytes: 256 * MIB,
             requests_per_client: 10_000,
             workers: 20_000,
+            remotes: 16_384,
             lanes: 65_536,
             prefixes: 1_024,
             capacity: 1_024,

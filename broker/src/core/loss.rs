@@ -75,6 +75,8 @@ impl Broker {
         };
         if !held.is_wanted() {
             self.abandon(number);
+        } else if held.handed.is_some() {
+            self.give_back(number, true);
         } else if held.begun {
             self.fail(number, lost("the worker was lost after part of its answer"));
         } else if held.retry == Retry::Never {
@@ -124,10 +126,12 @@ impl Broker {
         if held.place != Place::Running(delivery) {
             return;
         }
-        if held.is_wanted() {
-            self.requeue(number);
-        } else {
+        if !held.is_wanted() {
             self.abandon(number);
+        } else if held.handed.is_some() {
+            self.give_back(number, false);
+        } else {
+            self.requeue(number);
         }
     }
 

@@ -66,6 +66,9 @@ pub struct NewRequest {
     pub patient: bool,
     /// A trace context (W3C `traceparent`), passed on to the worker.
     pub trace: Option<Arc<str>>,
+    /// Handed over by another broker, which keeps it: its client's id there, perhaps empty, for the worker to see. Such a request
+    /// has no `id` here, is served at once or given back, and is never handed on.
+    pub handed: Option<Bytes>,
     /// The body.
     pub body: Frames,
 }
@@ -168,6 +171,22 @@ pub enum Input {
     Bye(Peer),
     /// A connection ended: whatever the peer was.
     Gone(Peer),
+    /// Another broker, which counts as a worker for each name or prefix that it serves.
+    Remote {
+        /// The number of this broker and name.
+        worker: Peer,
+        /// The name, or a prefix followed by `*`.
+        service: Bytes,
+        /// How many requests it has room for besides those it has from here; `None`: it no longer serves this.
+        free: Option<u16>,
+    },
+    /// Another broker had no room for this after all, and nobody has run it.
+    Refused {
+        /// The broker.
+        worker: Peer,
+        /// Which attempt.
+        delivery: Delivery,
+    },
     /// This attempt could not be handed to the worker's connection: it reads too slowly, or has gone.
     Undelivered(Delivery),
     /// The request of this number is on disk.
@@ -323,6 +342,10 @@ pub enum What {
     Refused,
     /// A worker was given a request.
     Dispatched,
+    /// Another broker was given a request.
+    HandedOver,
+    /// A request of another broker goes back to it.
+    GivenBack,
     /// A request was answered, with a result or an error.
     Answered,
     /// A request goes back to the front of its queue.
@@ -345,6 +368,8 @@ impl What {
             Self::Restored => "restored",
             Self::Refused => "refused",
             Self::Dispatched => "dispatched",
+            Self::HandedOver => "handed-over",
+            Self::GivenBack => "given-back",
             Self::Answered => "answered",
             Self::Requeued => "requeued",
             Self::DeadLetter => "dead-letter",

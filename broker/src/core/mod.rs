@@ -9,6 +9,7 @@ mod answer;
 mod board;
 mod dedup;
 mod dispatch;
+mod elsewhere;
 #[cfg(any(test, debug_assertions))]
 mod invariant;
 pub mod keep;
@@ -71,6 +72,12 @@ pub struct Counters {
     pub dispatched: u64,
     /// Times a request came back from a worker without an answer.
     pub requeued: u64,
+    /// Times a request was handed over to another broker.
+    pub handed_over: u64,
+    /// Requests taken over from other brokers.
+    pub taken_over: u64,
+    /// Requests of other brokers that went back to them: no worker was free, or the one that had it was lost.
+    pub given_back: u64,
     /// Requests that used up their attempts.
     pub dead_letters: u64,
     /// Requests taken back from disk.
@@ -121,6 +128,8 @@ pub struct Broker {
     by_id: HashMap<Bytes, RequestNumber>,
     by_client: NumberMap<Peer, BTreeSet<RequestNumber>>,
     workers: NumberMap<Peer, Worker>,
+    /// How many of them are other brokers.
+    remotes: usize,
     attempts: NumberMap<Delivery, Attempt>,
     answers: Answers,
     timers: Timers,
@@ -149,6 +158,7 @@ impl Broker {
             by_id: HashMap::new(),
             by_client: NumberMap::default(),
             workers: NumberMap::default(),
+            remotes: 0,
             attempts: NumberMap::default(),
             answers,
             timers: Timers::default(),
@@ -209,6 +219,12 @@ impl Broker {
                 self.lose_client(peer, now);
                 self.lose_worker(peer);
             }
+            Input::Remote {
+                worker,
+                service,
+                free,
+            } => self.remote(worker, &service, free, now),
+            Input::Refused { worker, delivery } => self.refused(worker, delivery, now),
             Input::Undelivered(delivery) => self.undelivered(delivery, now),
             Input::Kept(number) => self.kept(number, now),
             Input::NotKept(number, why) => self.not_kept(number, &why),
@@ -248,7 +264,7 @@ impl Broker {
         Census {
             requests: self.requests.len(),
             bytes: self.bytes,
-            workers: self.workers.len(),
+            workers: self.workers.len() - self.remotes,
             services: self.board.size().0,
             answers: self.answers.size().0,
         }

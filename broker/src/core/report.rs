@@ -66,6 +66,8 @@ pub struct ServiceReport {
     pub workers: usize,
     /// Those of them with room for a request.
     pub free: usize,
+    /// Other brokers that have room for one.
+    pub brokers: usize,
 }
 
 impl Broker {
@@ -74,7 +76,7 @@ impl Broker {
         let mut reports: Vec<_> = self
             .board
             .services()
-            .map(|(service, workers, free)| {
+            .map(|(service, workers, free, brokers)| {
                 let first = service.queue.first_key_value();
                 let held = first.and_then(|(_, number)| self.requests.get(number));
                 let oldest = held.map(|held| now.saturating_duration_since(held.since));
@@ -87,6 +89,7 @@ impl Broker {
                     running: service.held() - queued,
                     workers,
                     free,
+                    brokers,
                 }
             })
             .collect();

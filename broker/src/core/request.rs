@@ -60,6 +60,8 @@ pub(super) struct Held {
     /// Whether the client has seen part of an answer: a second run cannot be joined to it.
     pub(super) begun: bool,
     pub(super) trace: Option<Arc<str>>,
+    /// See [`NewRequest::handed`](super::message::NewRequest::handed).
+    pub(super) handed: Option<Bytes>,
     pub(super) body: Frames,
     /// What it is accounted for, in bytes.
     pub(super) size: usize,
@@ -93,6 +95,7 @@ impl Held {
             parts: Vec::new(),
             begun: false,
             trace: None,
+            handed: None,
             body,
             size,
         }

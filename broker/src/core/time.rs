@@ -67,7 +67,7 @@ impl Broker {
         }
         self.phase = Phase::Draining;
         self.timers.set(Timer::Drain, until);
-        for &peer in self.workers.keys() {
+        for (&peer, _) in self.workers.iter().filter(|(_, worker)| !worker.far) {
             self.out.push(Output::Worker(peer, ToWorker::Drain));
         }
     }
@@ -81,6 +81,10 @@ impl Broker {
             if held.is_some_and(|it| it.keeping == Keeping::Done && it.from.is_empty()) {
                 // It stays on disk for the next start.
                 self.take_out(number);
+                continue;
+            }
+            if held.is_some_and(|it| it.handed.is_some()) {
+                self.give_back(number, true);
                 continue;
             }
             let refusal = Refusal {
@@ -98,7 +102,7 @@ impl Broker {
         }
         self.phase = Phase::Drained;
         self.timers.clear(Timer::Drain);
-        for &peer in self.workers.keys() {
+        for (&peer, _) in self.workers.iter().filter(|(_, worker)| !worker.far) {
             self.out.push(Output::Worker(peer, ToWorker::Bye));
         }
         self.out.push(Output::Drained);

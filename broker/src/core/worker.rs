@@ -27,6 +27,8 @@ pub(super) struct Worker {
     pub(super) stalled: bool,
     /// It wants no more.
     pub(super) draining: bool,
+    /// It is another broker.
+    pub(super) far: bool,
 }
 
 impl Worker {
@@ -41,7 +43,9 @@ impl Broker {
         if self.workers.contains_key(&peer) {
             self.lose_worker(peer);
         }
-        let Some(selectors) = self.admissible(&ready.services) else {
+        let room = self.workers.len() - self.remotes < self.limits.workers;
+        let selectors = self.admissible(&ready.services).filter(|_| room);
+        let Some(selectors) = selectors else {
             self.counters.workers_refused += 1;
             self.out.push(Output::Worker(peer, ToWorker::Bye));
             return;
@@ -55,9 +59,10 @@ impl Broker {
             running: Vec::new(),
             stalled: false,
             draining: false,
+            far: false,
         };
         self.workers.insert(peer, worker);
-        self.board.join(peer, &selectors);
+        self.board.join(peer, &selectors, false);
         self.board.free(peer);
         if ready.beats != Beats::Never {
             let due = now + ready.silence;
@@ -71,10 +76,10 @@ impl Broker {
         self.tell(What::WorkerReady, None, Some(peer), 0);
     }
 
-    /// The offer as selectors, unless it is malformed or one too many.
-    fn admissible(&self, services: &[Bytes]) -> Option<Vec<Selector>> {
+    /// The offer as selectors, unless it is malformed or names too much.
+    pub(super) fn admissible(&self, services: &[Bytes]) -> Option<Vec<Selector>> {
         let known = 1..=MAX_SERVICES_PER_WORKER;
-        if !known.contains(&services.len()) || self.workers.len() >= self.limits.workers {
+        if !known.contains(&services.len()) {
             return None;
         }
         let mut selectors = Vec::with_capacity(services.len());
@@ -124,7 +129,9 @@ impl Broker {
             self.board.busy(peer);
         }
         if worker.draining && worker.running.is_empty() {
-            self.out.push(Output::Worker(peer, ToWorker::Bye));
+            if !worker.far {
+                self.out.push(Output::Worker(peer, ToWorker::Bye));
+            }
             self.remove_worker(peer);
         }
     }
@@ -201,10 +208,13 @@ impl Broker {
 
     /// Forgets a worker that has nothing.
     pub(super) fn remove_worker(&mut self, peer: Peer) {
-        self.workers.remove(&peer);
+        let far = self.workers.remove(&peer).is_some_and(|it| it.far);
+        self.remotes -= usize::from(far);
         self.timers.clear(Timer::Silence(peer));
         self.timers.clear(Timer::Stall(peer));
         self.board.leave(peer);
-        self.tell(What::WorkerLost, None, Some(peer), 0);
+        if !far {
+            self.tell(What::WorkerLost, None, Some(peer), 0);
+        }
     }
 }

@@ -315,6 +315,7 @@ impl Exchange {
             // Who cannot read an error is better served by waiting.
             patient: !native,
             trace: headers.trace.map(Into::into),
+            handed: None,
             body,
         }
     }

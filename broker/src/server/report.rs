@@ -65,6 +65,21 @@ impl Report {
                 it.requeued,
             ),
             (
+                "handed_over",
+                "Times a request was handed over to another broker",
+                it.handed_over,
+            ),
+            (
+                "taken_over",
+                "Requests taken over from other brokers",
+                it.taken_over,
+            ),
+            (
+                "given_back",
+                "Requests of other brokers that went back to them",
+                it.given_back,
+            ),
+            (
                 "dead_letters",
                 "Requests that used up their attempts",
                 it.dead_letters,
@@ -230,6 +245,7 @@ mod tests {
             running: 1,
             workers: 4,
             free: 0,
+            brokers: 0,
         };
         let mut report = Report {
             broker: "mq".to_owned(),

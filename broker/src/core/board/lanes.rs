@@ -12,12 +12,21 @@ use super::{super::message::Peer, NumberMap, Selector, ServiceId};
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(in crate::core) struct LaneId(u64);
 
+/// Who comes first: those here before those elsewhere, then the one used longest ago.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Rank {
+    pub(super) far: bool,
+    pub(super) stamp: u64,
+}
+
 #[derive(Debug)]
 pub(super) struct Lane {
-    selector: Selector,
+    pub(super) selector: Selector,
     pub(super) workers: usize,
-    /// Workers with room, the one used longest ago first.
-    pub(super) free: BTreeSet<(u64, Peer)>,
+    /// How many of them are far.
+    pub(super) far: usize,
+    /// Workers with room, by rank.
+    pub(super) free: BTreeSet<(Rank, Peer)>,
     /// Services with requests in their queues, the one served longest ago first.
     pub(super) waiting: BTreeSet<(u64, ServiceId)>,
 }
@@ -49,7 +58,6 @@ impl Lanes {
         self.by_id.len()
     }
 
-    #[cfg(any(test, debug_assertions))]
     pub(super) fn iter(&self) -> impl Iterator<Item = (LaneId, &Lane)> {
         self.by_id.iter().map(|(&id, lane)| (id, lane))
     }
@@ -108,6 +116,7 @@ impl Lanes {
         let lane = Lane {
             selector: selector.clone(),
             workers: 1,
+            far: 0,
             free: BTreeSet::new(),
             waiting: BTreeSet::new(),
         };

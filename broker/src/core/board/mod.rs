@@ -20,7 +20,10 @@ pub(super) use self::{
     selector::{Selector, service_name},
     services::{Service, ServiceId},
 };
-use self::{lanes::Lanes, services::Services};
+use self::{
+    lanes::{Lanes, Rank},
+    services::Services,
+};
 use super::{message::Peer, request::RequestNumber};
 
 /// A map whose keys we number ourselves, so that nobody can choose them to collide.
@@ -30,8 +33,8 @@ pub(super) type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<FxHasher>>;
 #[derive(Debug)]
 struct Offer {
     lanes: Vec<LaneId>,
-    /// When it was last used, in the board's own count.
-    stamp: u64,
+    /// Its place among others, by when it was last used in the board's own count.
+    rank: Rank,
     /// Whether it stands in its lanes, with room for a request.
     free: bool,
 }
@@ -150,20 +153,23 @@ impl Board {
         self.lanes.count_with(selectors)
     }
 
-    /// A worker offers to serve these. It has no room until [`free`](Self::free) says so.
-    pub(super) fn join(&mut self, worker: Peer, selectors: &[Selector]) {
+    /// A worker offers to serve these; one that is `far` comes after all others. It has no room until [`free`](Self::free)
+    /// says so.
+    pub(super) fn join(&mut self, worker: Peer, selectors: &[Selector], far: bool) {
         let mut lanes = Vec::with_capacity(selectors.len());
         for selector in selectors {
             let (lane, is_new) = self.lanes.join(selector);
             if is_new {
                 self.attach(lane, selector);
             }
+            self.lanes.get_mut(lane).far += usize::from(far);
             lanes.push(lane);
         }
         self.clock += 1;
+        let stamp = self.clock;
         let offer = Offer {
             lanes,
-            stamp: self.clock,
+            rank: Rank { far, stamp },
             free: false,
         };
         self.offers.insert(worker, offer);
@@ -194,6 +200,7 @@ impl Board {
             return;
         };
         for lane in offer.lanes {
+            self.lanes.get_mut(lane).far -= usize::from(offer.rank.far);
             let Some(selector) = self.lanes.leave(lane) else {
                 continue;
             };
@@ -213,10 +220,10 @@ impl Board {
         let Some(offer) = self.offers.get_mut(&worker) else {
             return;
         };
-        offer.stamp = self.clock;
+        offer.rank.stamp = self.clock;
         offer.free = true;
         for &lane in &offer.lanes {
-            self.lanes.get_mut(lane).free.insert((offer.stamp, worker));
+            self.lanes.get_mut(lane).free.insert((offer.rank, worker));
             mark(&mut self.active, &self.lanes, lane);
         }
     }
@@ -230,7 +237,7 @@ impl Board {
             return;
         }
         for &lane in &offer.lanes {
-            self.lanes.get_mut(lane).free.remove(&(offer.stamp, worker));
+            self.lanes.get_mut(lane).free.remove(&(offer.rank, worker));
             mark(&mut self.active, &self.lanes, lane);
         }
     }
@@ -262,15 +269,40 @@ impl Board {
         first(true).or_else(|| first(false))
     }
 
-    /// All services, each with its workers and those of them with room.
-    pub(super) fn services(&self) -> impl Iterator<Item = (&Service, usize, usize)> {
+    /// Whether a worker here, not elsewhere, has room for this service.
+    pub(super) fn has_near(&self, id: ServiceId) -> bool {
+        let mut lanes = self.services.get(id).lanes.iter();
+        lanes.any(|&lane| {
+            let first = self.lanes.get(lane).free.first();
+            first.is_some_and(|(rank, _)| !rank.far)
+        })
+    }
+
+    /// All services, each with the workers here, those of them with room, and other brokers with room.
+    pub(super) fn services(&self) -> impl Iterator<Item = (&Service, usize, usize, usize)> {
         self.services.iter().map(|(_, service)| {
             let lanes = service.lanes.iter().map(|&lane| self.lanes.get(lane));
-            let (workers, free) = lanes.fold((0, 0), |(workers, free), lane| {
-                (workers + lane.workers, free + lane.free.len())
+            let (workers, free, far) = lanes.fold((0, 0, 0), |(workers, free, far), lane| {
+                let near = lane.free.iter().take_while(|(rank, _)| !rank.far).count();
+                (
+                    workers + lane.workers - lane.far,
+                    free + near,
+                    far + lane.free.len() - near,
+                )
             });
-            (service, workers, free)
+            (service, workers, free, far)
         })
+    }
+
+    /// The lanes with workers here, each with what it stands for.
+    pub(super) fn near(&self) -> impl Iterator<Item = (LaneId, &Selector)> {
+        let lanes = self.lanes.iter().filter(|(_, it)| it.workers > it.far);
+        lanes.map(|(id, lane)| (id, &lane.selector))
+    }
+
+    /// The lanes a worker stands in.
+    pub(super) fn lanes_of(&self, worker: Peer) -> &[LaneId] {
+        self.offers.get(&worker).map_or(&[], |offer| &offer.lanes)
     }
 
     /// Services known, and lanes.
@@ -301,7 +333,7 @@ impl Board {
         }
         for (worker, offer) in &self.offers {
             for &lane in &offer.lanes {
-                let stands = self.lanes.get(lane).free.contains(&(offer.stamp, *worker));
+                let stands = self.lanes.get(lane).free.contains(&(offer.rank, *worker));
                 assert_eq!(stands, offer.free, "worker {worker:?}");
             }
         }
@@ -314,7 +346,6 @@ impl Board {
     }
 
     /// Whether a worker stands in its lanes.
-    #[cfg(any(test, debug_assertions))]
     pub(super) fn is_free(&self, worker: Peer) -> bool {
         self.offers.get(&worker).is_some_and(|offer| offer.free)
     }

@@ -27,6 +27,14 @@ impl Selector {
         }
     }
 
+    /// As a worker writes it.
+    pub(in crate::core) fn written(&self) -> String {
+        match self {
+            Self::Exact(name) => (**name).to_owned(),
+            Self::Prefix(prefix) => format!("{prefix}*"),
+        }
+    }
+
     /// Whether it serves this service.
     pub(in crate::core) fn serves(&self, service: &str) -> bool {
         match self {

@@ -2,6 +2,8 @@
 //!
 //! `Scene` is a broker with a clock that only the test moves; events and outcomes are written as short texts.
 
+mod elsewhere;
+mod federation;
 mod keep;
 mod loss;
 mod property;
@@ -97,6 +99,7 @@ fn request(client: u64, service: &str, body: &str) -> NewRequest {
         stream: false,
         patient: false,
         trace: None,
+        handed: None,
         body: frames(body),
     }
 }

@@ -353,6 +353,7 @@ impl State {
             stream: false,
             patient: true,
             trace: None,
+            handed: None,
             body: vec![Bytes::copy_from_slice(job.message.get().as_bytes())],
         };
         let held = Held { job, kind, keeper };
