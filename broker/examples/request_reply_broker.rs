@@ -44,6 +44,8 @@ async fn serve() -> Outcome {
         guard: None,
         logger_pass: None,
         logger: None,
+        federation: None,
+        federation: None,
         data_dir: None,
     })
     .await?;

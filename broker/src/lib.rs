@@ -10,6 +10,7 @@ pub mod dialect;
 pub mod disk;
 pub mod exchange;
 pub mod faas;
+pub mod federation;
 pub mod logger;
 pub mod server;
 pub mod worker;

@@ -40,6 +40,7 @@ impl Broker {
             manner: Manner::default(),
             drain: Duration::from_secs(1),
             logger: None,
+            federation: None,
             data_dir: None,
             guard: None,
             logger_pass: None,

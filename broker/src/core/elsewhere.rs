@@ -111,6 +111,11 @@ impl Broker {
         }
     }
 
+    /// Whether another broker is known under this number.
+    pub fn knows_remote(&self, peer: Peer) -> bool {
+        self.workers.get(&peer).is_some_and(|it| it.far)
+    }
+
     /// What this broker can do for others: every name and prefix that workers here serve, with the room they have.
     pub fn spare(&self) -> BTreeMap<String, Spare> {
         let mut room: BTreeMap<LaneId, usize> = BTreeMap::new();

@@ -9,7 +9,7 @@ mod answer;
 mod board;
 mod dedup;
 mod dispatch;
-mod elsewhere;
+pub mod elsewhere;
 #[cfg(any(test, debug_assertions))]
 mod invariant;
 pub mod keep;

@@ -3,11 +3,14 @@
 //! It joins the dialects with the core: remembers how each worker speaks, gives clients who cannot say them their time and
 //! patience, and answers questions about the broker itself. Pure like both: no socket, no clock.
 
+mod elsewhere;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
+use self::elsewhere::Elsewhere;
 use crate::{
     core::{
         Broker, Census, Counters, Limits,
@@ -22,6 +25,7 @@ use crate::{
         self, AskHeaders, ClientDialect, ClientWish, Said, WorkerDialect, WorkerReport,
         zwp::WelcomeHeaders,
     },
+    federation::Neighbour,
 };
 
 /// Which port a message came to.
@@ -84,6 +88,15 @@ pub enum Act {
         /// The delivery it carries.
         delivery: Option<Delivery>,
     },
+    /// Send this to another broker; if it cannot be sent, say so with [`Exchange::undelivered`].
+    HandOver {
+        /// To whom.
+        to: Neighbour,
+        /// What.
+        frames: Frames,
+        /// The delivery it carries.
+        delivery: Delivery,
+    },
     /// Write this request down, and say what became of it with [`Exchange::kept`].
     Keep(KeptRequest),
     /// The request of this number has ended, perhaps with an answer worth keeping.
@@ -102,6 +115,7 @@ pub struct Exchange {
     about_us: WelcomeHeaders,
     /// How each connection speaks that has ever spoken as a worker.
     workers: FxHashMap<Peer, WorkerDialect>,
+    elsewhere: Elsewhere,
     garbage: u64,
 }
 
@@ -119,6 +133,7 @@ impl Exchange {
             manner,
             about_us,
             workers: FxHashMap::default(),
+            elsewhere: Elsewhere::default(),
             garbage: 0,
         }
     }
@@ -301,6 +316,11 @@ impl Exchange {
             self.manner.foreign_timeout
         };
         let default_service = || Bytes::from(self.manner.default_service.clone());
+        let over = headers.hop > 0;
+        let (id, handed) = match over {
+            true => (None, Some(id.unwrap_or_default())),
+            false => (id, None),
+        };
         NewRequest {
             from,
             id,
@@ -315,7 +335,7 @@ impl Exchange {
             // Who cannot read an error is better served by waiting.
             patient: !native,
             trace: headers.trace.map(Into::into),
-            handed: None,
+            handed,
             body,
         }
     }
@@ -379,6 +399,9 @@ impl Exchange {
                     ToWorker::Request { delivery, .. } => Some(*delivery),
                     _ => None,
                 };
+                if let Some(to) = self.elsewhere.neighbour(peer) {
+                    return elsewhere::hand_over(to, peer, message);
+                }
                 let dialect = self.workers.get(&peer)?;
                 let frames = dialect::write_to_worker(dialect, message, &self.about_us)?;
                 Some(Act::Send {

@@ -3,6 +3,7 @@
 //! The thread has a current-thread runtime that serves the sockets as well: with one thread a request costs least. Nothing is
 //! decided here; what waits for a slow peer is never waited for.
 
+mod neighbours;
 pub mod report;
 mod run;
 mod trace;
@@ -18,6 +19,7 @@ use self::report::Report;
 use crate::{
     core::{Census, Counters, Limits},
     exchange::Manner,
+    federation,
     zsock::{
         self,
         curve::{Guard, Pass},
@@ -46,6 +48,8 @@ pub struct Config {
     pub guard: Option<Guard>,
     /// How it connects to the logger, if that asks for keys.
     pub logger_pass: Option<Pass>,
+    /// Its part among other brokers, if it has one.
+    pub federation: Option<federation::Config>,
     /// Where acknowledged requests are kept, if they are.
     pub data_dir: Option<PathBuf>,
 }
@@ -105,6 +109,7 @@ impl Asker {
 pub struct Server {
     front: Vec<String>,
     back: Vec<String>,
+    news: Option<String>,
     stop: CancellationToken,
     status: watch::Receiver<Status>,
     pulse: Pulse,
@@ -140,7 +145,7 @@ impl Server {
                 // Nobody waits for it if the server was dropped.
                 let _ = end.send(result);
             })?;
-        let Ok((front, back)) = listens.await else {
+        let Ok(run::Addresses { front, back, news }) = listens.await else {
             return Err(match ended.await {
                 Ok(Err(error)) => error,
                 _ => Error::Died,
@@ -149,6 +154,7 @@ impl Server {
         Ok(Self {
             front,
             back,
+            news,
             stop,
             status,
             pulse,
@@ -165,6 +171,11 @@ impl Server {
     /// The addresses it listens on for workers of the two-port kind, with the ports chosen.
     pub fn back(&self) -> &[String] {
         &self.back
+    }
+
+    /// The address at which it tells others of itself, with the port chosen.
+    pub fn news(&self) -> Option<&str> {
+        self.news.as_deref()
     }
 
     /// Its numbers, a moment old at most.

@@ -7,7 +7,10 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::Status;
-use crate::core::report::{LATENCY_BOUNDS, Latency, ServiceReport};
+use crate::{
+    core::report::{LATENCY_BOUNDS, Latency, ServiceReport},
+    federation::NeighbourReport,
+};
 
 /// Everything there is to know of a broker at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -23,6 +26,8 @@ pub struct Report {
     pub services: Vec<ServiceReport>,
     /// Services not among them.
     pub services_left_out: usize,
+    /// The other brokers it knows.
+    pub neighbours: Vec<NeighbourReport>,
 }
 
 impl Report {
@@ -253,6 +258,7 @@ mod tests {
             latency: Latency::default(),
             services: vec![service],
             services_left_out: 0,
+            neighbours: Vec::new(),
         };
         report.latency.counts[3] = 2;
         let text = report.prometheus();

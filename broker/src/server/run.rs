@@ -20,6 +20,7 @@ use crate::{
     core::message::Peer,
     disk::{Disk, Found, Outcome},
     exchange::{Act, Exchange, Port},
+    federation::{Federation, Happened},
     zsock::{Link, Router, RouterEvent, SendError},
 };
 
@@ -30,7 +31,12 @@ const STATUS: Duration = Duration::from_millis(250);
 /// When nothing is due, the loop looks after itself this often.
 const IDLE: Duration = Duration::from_secs(60);
 
-type Addresses = (Vec<String>, Vec<String>);
+/// Where a broker listens, with the ports chosen.
+pub(super) struct Addresses {
+    pub(super) front: Vec<String>,
+    pub(super) back: Vec<String>,
+    pub(super) news: Option<String>,
+}
 
 /// Runs a broker until it is told to stop and has finished.
 pub(super) async fn run(
@@ -50,7 +56,19 @@ pub(super) async fn run(
         false => Some(Router::bind_with(&config.back, max_body, guard).await?),
     };
     let back_bound = back.as_ref().map(|it| it.bound().to_vec());
-    let bound = (front.bound().to_vec(), back_bound.unwrap_or_default());
+    let name = config.manner.name.clone();
+    let (federation, news) = match config.federation {
+        Some(part) => {
+            let (federation, news) = Federation::start(part, name, max_body).await?;
+            (Some(federation), Some(news))
+        }
+        None => (None, None),
+    };
+    let bound = Addresses {
+        front: front.bound().to_vec(),
+        back: back_bound.unwrap_or_default(),
+        news,
+    };
     let disk = match &config.data_dir {
         Some(path) => {
             // Without a handler a limit on the size of files ends the process; with one, writing returns an error.
@@ -74,6 +92,8 @@ pub(super) async fn run(
         back,
         tracer,
         disk: None,
+        federation,
+        changed: false,
         drain: config.drain,
         name: config.manner.name,
         questions,
@@ -101,14 +121,18 @@ enum Woken {
     Logger,
     Asked(oneshot::Sender<Report>),
     Disk(Outcome),
+    Between(Happened),
 }
 
-struct Loop {
-    exchange: Exchange,
+pub(super) struct Loop {
+    pub(super) exchange: Exchange,
     front: Router,
     back: Option<Router>,
     tracer: Option<Tracer>,
     disk: Option<Disk>,
+    pub(super) federation: Option<Federation>,
+    /// Whether something happened since other brokers were last told.
+    pub(super) changed: bool,
     drain: Duration,
     name: String,
     questions: mpsc::Receiver<oneshot::Sender<Report>>,
@@ -159,6 +183,7 @@ impl Loop {
                     // Whoever asked may have lost interest.
                     let _ = answer.send(self.report(now));
                 }
+                Woken::Between(happened) => self.between(happened, now),
                 Woken::Disk(outcome) => {
                     for number in outcome.numbers {
                         let acts = self.exchange.kept(number, outcome.error.clone(), now);
@@ -171,6 +196,7 @@ impl Loop {
                     }
                 }
             }
+            self.tell_neighbours(now);
             self.publish(now);
         }
         Ok(())
@@ -184,6 +210,9 @@ impl Loop {
             .next_tick()
             .unwrap_or(now + IDLE)
             .min(now + IDLE);
+        if let Some(federation) = &self.federation {
+            due = due.min(federation.due(self.changed));
+        }
         if unpublished > now {
             due = due.min(unpublished);
         }
@@ -196,6 +225,12 @@ impl Loop {
         let written = async {
             match &mut self.disk {
                 Some(disk) => disk.outcome().await,
+                None => std::future::pending().await,
+            }
+        };
+        let between = async {
+            match &mut self.federation {
+                Some(federation) => federation.event().await,
                 None => std::future::pending().await,
             }
         };
@@ -212,6 +247,7 @@ impl Loop {
             () = sleep_until(due.into()) => Woken::Time,
             () = moved => Woken::Logger,
             Some(answer) = self.questions.recv() => Woken::Asked(answer),
+            happened = between => Woken::Between(happened),
             outcome = written => Woken::Disk(outcome),
         })
     }
@@ -234,6 +270,7 @@ impl Loop {
     }
 
     fn handle(&mut self, port: Port, event: RouterEvent, now: Instant) {
+        self.changed = true;
         let acts = match event {
             RouterEvent::Message(link, frames) => {
                 self.exchange.message(port, peer(port, link), frames, now)
@@ -243,7 +280,7 @@ impl Loop {
         self.carry_out(acts, now);
     }
 
-    fn carry_out(&mut self, acts: Vec<Act>, now: Instant) {
+    pub(super) fn carry_out(&mut self, acts: Vec<Act>, now: Instant) {
         let mut acts = VecDeque::from(acts);
         while let Some(act) = acts.pop_front() {
             match act {
@@ -259,6 +296,16 @@ impl Loop {
                     match delivery {
                         Some(delivery) => acts.extend(self.exchange.undelivered(delivery, now)),
                         None => self.answers_lost += 1,
+                    }
+                }
+                Act::HandOver {
+                    to,
+                    frames,
+                    delivery,
+                } => {
+                    let federation = self.federation.as_ref();
+                    if !federation.is_some_and(|it| it.try_send(to, frames, delivery)) {
+                        acts.extend(self.exchange.undelivered(delivery, now));
                     }
                 }
                 Act::Event(event) => {
@@ -317,6 +364,10 @@ impl Loop {
             latency: self.exchange.latency().clone(),
             services,
             services_left_out,
+            neighbours: self
+                .federation
+                .as_ref()
+                .map_or_else(Vec::new, Federation::report),
         }
     }
 

@@ -22,6 +22,7 @@ fn config() -> Config {
         manner: Manner::default(),
         drain: Duration::from_secs(5),
         logger: None,
+        federation: None,
         data_dir: None,
         guard: None,
         logger_pass: None,

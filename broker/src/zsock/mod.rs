@@ -6,6 +6,7 @@
 
 pub mod curve;
 mod dealer;
+mod hub;
 mod pipe;
 mod pipeline;
 mod router;
@@ -17,6 +18,7 @@ use omq_tokio::{Endpoint, Message, Options, ReconnectPolicy, TrySendError};
 
 pub use self::{
     dealer::{Dealer, DealerEvent},
+    hub::{Hub, HubEvent},
     pipe::{Pipe, PipeEvent},
     pipeline::{Pull, Push},
     router::{Link, Router, RouterEvent},

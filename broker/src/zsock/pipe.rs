@@ -52,6 +52,13 @@ fn never_dropping(max_body: usize) -> Options {
     options
 }
 
+/// Options of a PUB that drops what is old when a subscriber has no room.
+fn newest(max_body: usize, kept: u32) -> Options {
+    options(max_body)
+        .send_hwm(kept)
+        .on_mute(omq_tokio::OnMute::DropOldest)
+}
+
 impl Pipe {
     /// A PUSH that connects.
     ///
@@ -106,10 +113,7 @@ impl Pipe {
     /// # Errors
     /// See [`push_bound`](Self::push_bound).
     pub async fn publish_newest(address: &str, max_body: usize, kept: u32) -> Result<Self, Error> {
-        let options = options(max_body)
-            .send_hwm(kept)
-            .on_mute(omq_tokio::OnMute::DropOldest);
-        Self::publish_with(address, options).await
+        Self::publish_with(address, newest(max_body, kept)).await
     }
 
     async fn publish_with(address: &str, options: Options) -> Result<Self, Error> {
@@ -126,6 +130,20 @@ impl Pipe {
         let options =
             never_dropping(max_body).identity(Bytes::copy_from_slice(identity.as_bytes()));
         let mut pipe = Self::new(SocketType::Pub, options)?;
+        pipe.connect(address).await?;
+        Ok(pipe)
+    }
+
+    /// A PUB that connects, and drops the oldest messages of a subscriber with more than `kept` waiting.
+    ///
+    /// # Errors
+    /// See [`push`](Self::push).
+    pub async fn publish_newest_to(
+        address: &str,
+        max_body: usize,
+        kept: u32,
+    ) -> Result<Self, Error> {
+        let mut pipe = Self::new(SocketType::Pub, newest(max_body, kept))?;
         pipe.connect(address).await?;
         Ok(pipe)
     }

@@ -52,6 +52,7 @@ impl Broker {
             },
             drain: Duration::from_secs(5),
             logger: None,
+            federation: None,
             data_dir: None,
             guard,
             logger_pass: None,

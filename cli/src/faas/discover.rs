@@ -19,7 +19,7 @@ use tracing::warn;
 use crate::{args::Global, connect, failure::Failure};
 
 /// An address given on the command line, as `tcp://HOST:PORT` or `HOST:PORT`.
-pub(super) fn given(text: &str) -> Result<String, Failure> {
+pub(crate) fn given(text: &str) -> Result<String, Failure> {
     let address = if text.contains("://") {
         text.to_owned()
     } else {
@@ -54,7 +54,7 @@ pub(super) fn newest_pair(
 }
 
 /// The sockets of all instances.
-pub(super) fn all(
+pub(crate) fn all(
     service: String,
     key: &'static str,
     fixed: BTreeSet<String>,
@@ -66,6 +66,17 @@ pub(super) fn all(
     })
 }
 
+/// Two sockets of each instance; none, if the registry says that there is none.
+pub(crate) fn all_pairs(
+    service: String,
+    keys: (&'static str, &'static str),
+    global: &Global,
+) -> Result<watch::Receiver<BTreeSet<(String, String)>>, Failure> {
+    let pair = move |entry: &ServiceEntry| Some((socket(entry, keys.0)?, socket(entry, keys.1)?));
+    let read = move |entries: &[ServiceEntry]| Some(entries.iter().filter_map(pair).collect());
+    follow_even_to_none(service, global, read, true)
+}
+
 /// What does not change.
 pub(super) fn fixed<T>(value: T) -> watch::Receiver<T> {
     watch::channel(value).1
@@ -75,6 +86,15 @@ fn follow<T: Default + PartialEq + Send + Sync + 'static>(
     service: String,
     global: &Global,
     read: impl Fn(&[ServiceEntry]) -> Option<T> + Send + 'static,
+) -> Result<watch::Receiver<T>, Failure> {
+    follow_even_to_none(service, global, read, false)
+}
+
+fn follow_even_to_none<T: Default + PartialEq + Send + Sync + 'static>(
+    service: String,
+    global: &Global,
+    read: impl Fn(&[ServiceEntry]) -> Option<T> + Send + 'static,
+    none_counts: bool,
 ) -> Result<watch::Receiver<T>, Failure> {
     let client = connect::client(global)?;
     let (known, receiver) = watch::channel(read(&[]).unwrap_or_default());
@@ -88,7 +108,8 @@ fn follow<T: Default + PartialEq + Send + Sync + 'static>(
                         .filter(|entry| entry.status() != Status::Critical)
                         .cloned()
                         .collect();
-                    let Some(next) = read(&usable).filter(|_| !usable.is_empty()) else {
+                    let Some(next) = read(&usable).filter(|_| none_counts || !usable.is_empty())
+                    else {
                         continue; // what was known last stays known
                     };
                     known.send_if_modified(|current| {

@@ -4,10 +4,10 @@
 
 mod broker;
 mod coordinator;
-mod discover;
+pub(crate) mod discover;
 mod front;
 mod queue;
-mod reach;
+pub(crate) mod reach;
 mod up;
 mod worker;
 
@@ -58,16 +58,16 @@ enum Part {
 
 /// What every part is told of the system it belongs to.
 #[derive(Debug, Args)]
-struct SystemArgs {
+pub(crate) struct SystemArgs {
     /// The system it belongs to: parts are registered as NAME-broker, NAME-queue and so on
     #[arg(long, value_name = "NAME", default_value = "faas")]
-    system: String,
+    pub(crate) system: String,
     /// The address to register, where others reach it [default: where it listens]
     #[arg(long, value_name = "IP")]
-    advertise: Option<std::net::IpAddr>,
+    pub(crate) advertise: Option<std::net::IpAddr>,
     /// Do not register
     #[arg(long)]
-    no_register: bool,
+    pub(crate) no_register: bool,
 }
 
 impl SystemArgs {

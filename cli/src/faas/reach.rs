@@ -25,12 +25,12 @@ pub(super) async fn reached(
 }
 
 /// The port in an address, for the meta of an instance.
-pub(super) fn port(bound: &str) -> String {
+pub(crate) fn port(bound: &str) -> String {
     bound.rsplit(':').next().unwrap_or_default().to_owned()
 }
 
 /// Registers, runs the part, and deregisters before it is stopped.
-pub(super) async fn registered<F>(
+pub(crate) async fn registered<F>(
     service: &str,
     bound: &str,
     meta: &[(&str, String)],

@@ -14,10 +14,18 @@ use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{BROKER_NAME, MAX_BODY, curve::ListenKeys, discover, pages, presence::MqPresence};
+use super::{
+    BROKER_NAME, MAX_BODY,
+    curve::ListenKeys,
+    discover,
+    federation::{self, FederationArgs},
+    pages,
+    presence::MqPresence,
+};
 use crate::{
     admin::{Admin, AdminToken},
     args::{Global, duration},
+    faas::reach::port,
     failure::Failure,
     output,
     presence::ROTATION_LAG,
@@ -32,6 +40,7 @@ Examples:
   turno mq broker --admin 127.0.0.1:8085                    pages, JSON and metrics; see turno mq top
   turno mq broker --curve-key broker.key --curve-clients allowed    encrypted, for these keys only
   turno mq broker --no-register                             without a registry
+  turno mq broker --no-federation                           keeps its requests to itself
 
 On --bind it speaks ZWP/1, MDP 0.1 and 0.2, and with bare REQ and DEALER clients and REQ workers, told
 apart by their first frames. A request that was accepted is given to another worker at once when the one
@@ -82,6 +91,8 @@ pub(super) struct BrokerArgs {
     #[arg(long, value_name = "FILE", help_heading = "Security")]
     curve_logger: Option<PathBuf>,
     #[command(flatten)]
+    federation: FederationArgs,
+    #[command(flatten)]
     limits: LimitArgs,
 }
 
@@ -128,7 +139,12 @@ pub(super) async fn run(args: BrokerArgs, global: &Global) -> Result<(), Failure
         .as_ref()
         .map(|logger| first_of(logger, global))
         .transpose()?;
-    let mut server = Server::start(config(&args, logger)?).await?;
+    let keys = args.keys.are_given();
+    let part = args
+        .federation
+        .part(&args.name, &args.bind, (args.no_register, keys), global)?;
+    let (part, place) = part.unzip();
+    let mut server = Server::start(config(&args, logger, part)?).await?;
     for address in server.front() {
         output::line(&format!(
             "{} listening on {address} for clients and workers",
@@ -143,7 +159,15 @@ pub(super) async fn run(args: BrokerArgs, global: &Global) -> Result<(), Failure
     }
     let pages_end = CancellationToken::new();
     let pages = serve_pages(&args, &server, &pages_end)?;
-    if !args.keys.are_given() {
+    if let Some(place) = place {
+        federation::settle(
+            place,
+            server.front(),
+            (args.advertise, args.no_register),
+            global,
+        )?;
+    }
+    if !keys {
         warn_if_open(server.front().iter().chain(server.back()));
     }
     daemon::systemd::watchdog(vec![server.pulse()], shutdown.clone());
@@ -203,6 +227,7 @@ fn serve_pages(
 fn config(
     args: &BrokerArgs,
     logger: Option<watch::Receiver<Option<String>>>,
+    federation: Option<::broker::federation::Config>,
 ) -> Result<Config, Failure> {
     let limits = &args.limits;
     Ok(Config {
@@ -232,6 +257,7 @@ fn config(
         },
         drain: args.drain,
         logger,
+        federation,
         data_dir: args.data_dir.clone(),
         guard: args.keys.guard()?,
         logger_pass: args.keys.pass_to(args.curve_logger.as_deref())?,
@@ -246,13 +272,16 @@ async fn register(
     let (Some(front), false) = (server.front().first(), args.no_register) else {
         return Ok(None);
     };
-    let meta = [
+    let mut meta = vec![
         ("protocol", "zwp/1".to_owned()),
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ("front", server.front().join(",")),
         ("back", server.back().join(",")),
         ("service", args.service.clone()),
     ];
+    if let Some(news) = server.news() {
+        meta.push((federation::NEWS, port(news)));
+    }
     MqPresence::start(&args.name, front, args.advertise, &meta, global).await
 }
 

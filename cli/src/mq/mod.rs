@@ -4,8 +4,10 @@
 
 mod broker;
 mod client;
+mod coordinator;
 mod curve;
 mod discover;
+mod federation;
 mod logger;
 mod pages;
 pub(crate) mod presence;
@@ -34,7 +36,7 @@ const BROKER_NAME: &str = "mq";
 /// Largest body unless told otherwise, in bytes.
 pub(crate) const MAX_BODY: &str = "16777216";
 
-/// ZeroMQ: brokers, workers, clients, loggers, live tables
+/// ZeroMQ: brokers, workers, clients, loggers, coordinators, live tables
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct MqArgs {
@@ -48,6 +50,7 @@ enum Part {
     Worker(worker::WorkerArgs),
     Client(client::ClientArgs),
     Logger(logger::LoggerArgs),
+    Coordinator(coordinator::CoordinatorArgs),
     Top(top::TopArgs),
     Keygen(curve::KeygenArgs),
 }
@@ -59,6 +62,7 @@ pub(crate) async fn run(args: MqArgs, global: &Global) -> Result<(), Failure> {
         Part::Worker(args) => worker::run(args, global).await,
         Part::Client(args) => client::run(args, global).await,
         Part::Logger(args) => logger::run(args, global).await,
+        Part::Coordinator(args) => coordinator::run(args, global).await,
         Part::Top(args) => top::run(args).await,
         Part::Keygen(args) => curve::keygen(&args),
     }

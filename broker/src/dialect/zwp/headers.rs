@@ -26,9 +26,17 @@ pub struct AskHeaders {
     /// Whether it takes the answer in parts.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stream: bool,
+    /// 1 if another broker hands it over, which keeps it: it is served at once or given back, and the id is for the worker only.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub hop: u8,
     /// Trace context: W3C `traceparent`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(number: &u8) -> bool {
+    *number == 0
 }
 
 /// What a broker says about an error.

@@ -16,7 +16,7 @@ use super::{
     Error,
     message::{DATA, Note},
 };
-use crate::zsock::{Pipe, PipeEvent};
+use crate::zsock::{Hub, HubEvent, Pipe};
 
 /// How long news wait for more of them.
 const TICK: Duration = Duration::from_millis(5);
@@ -37,8 +37,7 @@ pub struct Config {
 /// A coordinator that listens.
 #[derive(Debug)]
 pub struct Coordinator {
-    from_queues: Pipe,
-    to_queues: Pipe,
+    hub: Hub,
     state: State,
 }
 
@@ -48,21 +47,22 @@ impl Coordinator {
     /// # Errors
     /// If an address cannot be understood or listened on.
     pub async fn bind(config: Config) -> Result<Self, Error> {
+        let inward = Pipe::subscribe_bound(&config.from_queues, config.max_body).await?;
+        let outward = Pipe::publish(&config.to_queues, config.max_body).await?;
         Ok(Self {
-            from_queues: Pipe::subscribe_bound(&config.from_queues, config.max_body).await?,
-            to_queues: Pipe::publish(&config.to_queues, config.max_body).await?,
+            hub: Hub::new(inward, outward),
             state: State::default(),
         })
     }
 
     /// Where queues say things.
     pub fn from_queues(&self) -> &str {
-        self.from_queues.bound()
+        self.hub.inward()
     }
 
     /// Where queues hear things.
     pub fn to_queues(&self) -> &str {
-        self.to_queues.bound()
+        self.hub.outward()
     }
 
     /// Serves until `stop`.
@@ -75,9 +75,10 @@ impl Coordinator {
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                event = self.from_queues.event() => self.on_queue(event?),
-                event = self.to_queues.event() => if let PipeEvent::Subscribed(..) = event? {
-                    self.tell(&self.state.status());
+                event = self.hub.event() => match event? {
+                    HubEvent::Said(frames) => self.said(frames),
+                    HubEvent::Left(identity) => self.left(identity.as_deref()),
+                    HubEvent::Joined => self.tell(&self.state.status()),
                 },
                 _ = ticks.tick() => {
                     let now = Instant::now();
@@ -92,40 +93,32 @@ impl Coordinator {
                 }
             }
         }
-        self.from_queues.close().await;
-        self.to_queues.close().await;
+        self.hub.close().await;
         Ok(())
     }
 
-    fn on_queue(&mut self, event: PipeEvent) {
-        match event {
-            PipeEvent::Message(frames) => {
-                let Some(note) = frames.last().and_then(|frame| Note::read(frame)) else {
-                    return debug!("a queue's message makes no sense");
-                };
-                if self.state.said(note, Instant::now()).is_some()
-                    && let Err(error) = self.to_queues.try_send(frames)
-                {
-                    // The queue it comes from keeps it, and gives it again.
-                    debug!(%error, "a job was not passed on");
-                }
-            }
-            PipeEvent::Down(_, identity) => {
-                let name = identity.as_deref().map(String::from_utf8_lossy);
-                info!(
-                    queue = name.as_deref().unwrap_or("unnamed"),
-                    "a queue is gone"
-                );
-                let left = self.from_queues.links();
-                self.state.gone(name.as_deref(), left);
-            }
-            _ => {}
+    fn said(&mut self, frames: Vec<Bytes>) {
+        let Some(note) = frames.last().and_then(|frame| Note::read(frame)) else {
+            return debug!("a queue's message makes no sense");
+        };
+        if self.state.said(note, Instant::now()).is_some()
+            && let Err(error) = self.hub.try_send(frames)
+        {
+            // The queue it comes from keeps it, and gives it again.
+            debug!(%error, "a job was not passed on");
         }
+    }
+
+    fn left(&mut self, identity: Option<&[u8]>) {
+        let name = identity.map(String::from_utf8_lossy);
+        let queue = name.as_deref().unwrap_or("unnamed");
+        info!(queue, "a queue is gone");
+        self.state.gone(name.as_deref(), self.hub.publishers());
     }
 
     fn tell(&self, note: &Note) {
         let frames = vec![Bytes::from_static(DATA.as_bytes()), note.write()];
-        if let Err(error) = self.to_queues.try_send(frames) {
+        if let Err(error) = self.hub.try_send(frames) {
             debug!(%error, "somebody reads too slowly");
         }
     }

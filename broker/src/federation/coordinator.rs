@@ -1,0 +1,58 @@
+//! The coordinator of brokers: what one tells all hear, so that each needs one connection for news, however many there are.
+//!
+//! It keeps nothing: every broker tells everything every half second. It must not know what news say.
+
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::links::MAX_NEWS;
+use crate::zsock::{Error, Hub, HubEvent, Pipe};
+
+/// News that wait for one who hears slowly, of all brokers together: then the oldest go.
+const KEPT: u32 = 1000;
+
+/// A coordinator that listens.
+#[derive(Debug)]
+pub struct Coordinator(Hub);
+
+impl Coordinator {
+    /// Listens: brokers tell at `inward` and hear at `outward`. Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    /// If an address cannot be understood or listened on.
+    pub async fn bind(inward: &str, outward: &str) -> Result<Self, Error> {
+        Ok(Self(Hub::new(
+            Pipe::subscribe_bound(inward, MAX_NEWS).await?,
+            Pipe::publish_newest(outward, MAX_NEWS, KEPT).await?,
+        )))
+    }
+
+    /// Where brokers tell, with the port chosen.
+    pub fn inward(&self) -> &str {
+        self.0.inward()
+    }
+
+    /// Where brokers hear, with the port chosen.
+    pub fn outward(&self) -> &str {
+        self.0.outward()
+    }
+
+    /// Serves until `stop`.
+    ///
+    /// # Errors
+    /// If a socket fails.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                event = self.0.event() => if let HubEvent::Said(frames) = event?
+                    && let Err(error) = self.0.try_send(frames)
+                {
+                    debug!(%error, "somebody hears no news");
+                },
+            }
+        }
+        self.0.close().await;
+        Ok(())
+    }
+}
