@@ -45,7 +45,6 @@ async fn serve() -> Outcome {
         logger_pass: None,
         logger: None,
         federation: None,
-        federation: None,
         data_dir: None,
     })
     .await?;

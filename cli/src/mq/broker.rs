@@ -330,6 +330,9 @@ fn summary(status: &Status) {
         refused = counters.refused,
         requeued = counters.requeued,
         dead_letters = counters.dead_letters,
+        handed_over = counters.handed_over,
+        taken_over = counters.taken_over,
+        given_back = counters.given_back,
         "the broker has ended"
     );
 }

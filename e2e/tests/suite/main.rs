@@ -31,6 +31,7 @@ macro_rules! on_both_registries {
 
 mod cut_off;
 mod explained;
+mod federated;
 mod functions;
 mod haproxy;
 mod haproxy_load;

@@ -10,14 +10,14 @@ use e2e::wait;
 on_both_registries!(all_parts_find_each_other_and_leave_in_order);
 
 /// A `turno mq` part that runs until it is stopped.
-fn part(registry: &Registry, arguments: &[&str]) -> Process {
+pub(crate) fn part(registry: &Registry, arguments: &[&str]) -> Process {
     let consul = format!("http://{}", registry.address);
     let mut command = turno::command(&["mq"]);
     command.args(arguments).args(["--consul", &consul]);
     Process::start(arguments[0], command)
 }
 
-fn broker(registry: &Registry, more: &[&str]) -> Process {
+pub(crate) fn broker(registry: &Registry, more: &[&str]) -> Process {
     let ports = [
         "broker",
         "--bind",
