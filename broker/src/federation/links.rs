@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::{
     sync::{mpsc, watch},
-    task::{AbortHandle, JoinSet},
+    task::AbortHandle,
 };
 use tracing::{debug, warn};
 
@@ -100,8 +100,7 @@ pub(super) async fn gossip(
 ) {
     let mut ears: BTreeMap<String, Task> = BTreeMap::new();
     let mut mouths: BTreeMap<String, Task> = BTreeMap::new();
-    let mut tasks = JoinSet::new();
-    tasks.spawn(publish(own, news.clone()));
+    let _own = spawn(publish(own, news.clone()));
     loop {
         let meeting = meetings.borrow_and_update().clone();
         follow(&mut ears, &meeting.hear, |at| {

@@ -3,10 +3,26 @@
 use std::time::Instant;
 
 use super::run::Loop;
-use crate::federation::{Happened, Meaning};
+use crate::{
+    federation::{Config, Federation, Happened, Meaning},
+    zsock::Error,
+};
 
 /// Events between brokers handled before the sockets' own tasks get the thread again.
 const BURST: usize = 128;
+
+/// Takes part in a federation, if it is to. Returns where it tells its news as well.
+pub(super) async fn join(
+    config: Option<Config>,
+    name: String,
+    max_body: usize,
+) -> Result<(Option<Federation>, Option<String>), Error> {
+    let Some(config) = config else {
+        return Ok((None, None));
+    };
+    let (federation, news) = Federation::start(config, name, max_body).await?;
+    Ok((Some(federation), Some(news)))
+}
 
 impl Loop {
     /// Something happened between brokers, and perhaps more.

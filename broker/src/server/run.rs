@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::{Config, Error, Status, report::Report, trace::Tracer};
+use super::{Config, Error, Status, neighbours, report::Report, trace::Tracer};
 use crate::{
     core::message::Peer,
     disk::{Disk, Found, Outcome},
@@ -57,13 +57,7 @@ pub(super) async fn run(
     };
     let back_bound = back.as_ref().map(|it| it.bound().to_vec());
     let name = config.manner.name.clone();
-    let (federation, news) = match config.federation {
-        Some(part) => {
-            let (federation, news) = Federation::start(part, name, max_body).await?;
-            (Some(federation), Some(news))
-        }
-        None => (None, None),
-    };
+    let (federation, news) = neighbours::join(config.federation, name, max_body).await?;
     let bound = Addresses {
         front: front.bound().to_vec(),
         back: back_bound.unwrap_or_default(),

@@ -34,7 +34,6 @@ pub struct AskHeaders {
     pub trace: Option<String>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_zero(number: &u8) -> bool {
     *number == 0
 }
