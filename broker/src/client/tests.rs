@@ -28,6 +28,7 @@ async fn broker() -> Server {
         manner: Manner::default(),
         drain: Duration::from_secs(5),
         logger: None,
+        federation: None,
         data_dir: None,
         guard: None,
         logger_pass: None,

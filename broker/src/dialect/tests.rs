@@ -21,6 +21,7 @@ fn clients_and_brokers_read_what_the_other_writes() {
                 retry: Some("never".to_owned()),
                 ack: true,
                 stream: true,
+                hop: 1,
                 trace: Some("00-1-2-01".to_owned()),
             },
             body: frames("a||b"),
