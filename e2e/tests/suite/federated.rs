@@ -32,8 +32,19 @@ fn attached(registry: &Registry) -> Process {
 /// A client that asks this broker for so many answers, four at once.
 fn asking(registry: &Registry, broker: &str, id: &str, many: &str) -> Process {
     let arguments = [
-        "client", "--broker", broker, "--service", "up", "--id", id, "-n", many,
-        "--concurrency", "4", "--rate", "100",
+        "client",
+        "--broker",
+        broker,
+        "--service",
+        "up",
+        "--id",
+        id,
+        "-n",
+        many,
+        "--concurrency",
+        "4",
+        "--rate",
+        "100",
     ];
     part(registry, &arguments)
 }
@@ -75,7 +86,11 @@ fn workers_at_one_broker_serve_the_clients_of_all_until_it_is_killed_and_after()
         registry.passing("mq").len() == 1
     });
     // There is no other broker they could be attached to.
-    let _workers = [attached(&registry), attached(&registry), attached(&registry)];
+    let _workers = [
+        attached(&registry),
+        attached(&registry),
+        attached(&registry),
+    ];
     let mut other = broker(&registry, &[]);
     both(&registry);
     let address = front(&other);
@@ -102,7 +117,13 @@ fn a_coordinator_comes_and_goes() {
     let registry = Registry::start(Kind::Embedded);
     let mut coordinator = part(
         &registry,
-        &["coordinator", "--in", "tcp://127.0.0.1:0", "--out", "tcp://127.0.0.1:0"],
+        &[
+            "coordinator",
+            "--in",
+            "tcp://127.0.0.1:0",
+            "--out",
+            "tcp://127.0.0.1:0",
+        ],
     );
     wait::until_true("the coordinator to be registered", wait::SOON, || {
         registry.passing("mq-coordinator").len() == 1
