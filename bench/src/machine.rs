@@ -118,10 +118,10 @@ pub(crate) fn facts(plan: &Plan, kinds: &[Kind]) -> String {
     text
 }
 
-/// The same for above the tables of the registry.
-pub(crate) fn registry_facts(plan: &Plan) -> String {
+/// The same for above the tables of what is no proxy: `subject` on one CPU, `others` on the other.
+pub(crate) fn facts_of(subject: &str, others: &str, plan: &Plan) -> String {
     format!(
-        "{}\nregistry on CPU {}, clients on CPU {}; median of {} rounds, in brackets the lowest and the highest; load of the \
+        "{}\n{subject} on CPU {}, {others} on CPU {}; median of {} rounds, in brackets the lowest and the highest; load of the \
          machine before: {}",
         computer(),
         plan.cores.proxy,

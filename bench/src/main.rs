@@ -1,5 +1,5 @@
-//! `bench`: turno's balancer beside HAProxy and nginx, and its embedded registry beside Consul, each on the same machine in
-//! the same run.
+//! `bench`: turno's balancer beside HAProxy and nginx, its embedded registry beside Consul, and its broker beside one in C on
+//! libzmq, each on the same machine in the same run.
 //!
 //! It measures what a proxy costs (its CPU time for each request) and what it carries (requests per second). How the peers
 //! are set up, and why that is fair, stands in README.md beside this. It judges nothing: only failed requests are an error.
@@ -7,6 +7,7 @@
 mod case;
 mod machine;
 mod measure;
+mod mq;
 mod origin;
 mod proxy;
 mod registry;
@@ -23,7 +24,8 @@ use crate::origin::Origins;
 use crate::proxy::{Kind, Proxy};
 use crate::table::Table;
 
-/// Compares turno's balancer with HAProxy and nginx, and with `--case registry` its embedded registry with Consul.
+/// Compares turno's balancer with HAProxy and nginx, with `--case registry` its embedded registry with Consul, and with
+/// `--case mq` its broker with one in C on libzmq and one on pyzmq.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Run every case once for a second, turno only, to see that it works; measure nothing
@@ -70,14 +72,20 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), String> {
     machine::allow_many_files();
-    let registries = registry_cases(arguments);
-    if !registries.is_empty() {
+    let registries = cases_of(arguments, &registry::CASES, &registry::CASES);
+    let brokers = cases_of(arguments, &mq::CASES, &[mq::QUICK]);
+    if !registries.is_empty() || !brokers.is_empty() {
         let plan = plan(
             arguments,
             machine::Cores::new(arguments.proxy_core, arguments.load_core)?,
         );
         plan.cores.move_here()?;
-        registry::run(&plan, &registries, arguments.quick)?;
+        if !registries.is_empty() {
+            registry::run(&plan, &registries, arguments.quick)?;
+        }
+        if !brokers.is_empty() {
+            mq::run(&plan, &brokers, arguments.quick)?;
+        }
         if !arguments.quick || !arguments.case.is_empty() {
             return Ok(());
         }
@@ -130,20 +138,20 @@ fn plan(arguments: &Arguments, cores: machine::Cores) -> Plan {
     }
 }
 
-/// The registry's cases that are asked for: by name, or all of them where it only asked whether they run.
-fn registry_cases(arguments: &Arguments) -> Vec<&'static str> {
+/// The cases that are asked for: by name, or the quick ones where it was only asked whether they run.
+fn cases_of(
+    arguments: &Arguments,
+    all: &[&'static str],
+    quick: &[&'static str],
+) -> Vec<&'static str> {
+    if arguments.quick && arguments.case.is_empty() {
+        return quick.to_vec();
+    }
     let named = |case: &&&str| {
-        arguments
-            .case
-            .iter()
-            .any(|name| case.contains(name.as_str()))
+        let mut names = arguments.case.iter();
+        names.any(|name| case.contains(name.as_str()))
     };
-    let all = arguments.quick && arguments.case.is_empty();
-    registry::CASES
-        .iter()
-        .filter(|case| all || named(case))
-        .copied()
-        .collect()
+    all.iter().filter(named).copied().collect()
 }
 
 fn chosen(names: &[String]) -> Result<Vec<Case>, String> {

@@ -84,14 +84,12 @@ fn one(plan: &Plan, case: &Case, proxy: &Proxy, perf: Option<&Path>) -> Sample {
     if plan.warm_up {
         load(1).run();
     }
-    let recorder = perf.map(|file| record(file, case, proxy));
+    let recorder = perf.map(|file| record(file, case.name, proxy.id()));
     let before = proxy.cpu_seconds();
     let report = load(plan.seconds).run();
     let used = proxy.cpu_seconds() - before;
-    if let Some(mut recorder) = recorder {
-        recorder.signal(Signal::INT);
-        recorder.wait(wait::SOON);
-        eprint!("{}", recorder.output());
+    if let Some(recorder) = recorder {
+        stop_recording(recorder);
     }
     Sample {
         kind: proxy.kind,
@@ -103,15 +101,23 @@ fn one(plan: &Plan, case: &Case, proxy: &Proxy, perf: Option<&Path>) -> Sample {
     }
 }
 
-/// Starts `perf record` on the proxy. What it costs falls on the proxy too: look at its shares, not at the times.
-fn record(file: &Path, case: &Case, proxy: &Proxy) -> Process {
+/// Starts `perf record` on a process, into FILE-CASE. What it costs falls on that process too: look at its shares, not at
+/// the times.
+pub(crate) fn record(file: &Path, case: &str, id: u32) -> Process {
     let mut name = file.as_os_str().to_owned();
     name.push("-");
-    name.push(case.name);
+    name.push(case);
     let mut command = Command::new("perf");
     command
         .args(["record", "-F", PERF_FREQUENCY, "-g", "-o"])
         .arg(name);
-    command.args(["-p", &proxy.id().to_string()]);
+    command.args(["-p", &id.to_string()]);
     Process::start("perf", command)
+}
+
+/// Lets it write its file and end.
+pub(crate) fn stop_recording(mut recorder: Process) {
+    recorder.signal(Signal::INT);
+    recorder.wait(wait::SOON);
+    eprint!("{}", recorder.output());
 }

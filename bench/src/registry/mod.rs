@@ -61,7 +61,7 @@ pub(crate) fn run(plan: &Plan, cases: &[&str], quick: bool) -> Result<(), String
         quick,
     };
     if !quick {
-        println!("{}", machine::registry_facts(plan));
+        println!("{}", machine::facts_of("registry", "clients", plan));
         for kind in &extent.kinds {
             println!("{kind}: {}", kind.version());
         }

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{super::message::Peer, NumberMap, Selector, ServiceId};
+use super::{super::message::Peer, NumberMap, Selector, ServiceId, looks::Looks};
 
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(in crate::core) struct LaneId(u64);
@@ -39,16 +39,19 @@ pub(super) struct Lanes {
     /// Lengths of the prefixes, with how many there are of each: where to cut a name when its lanes are looked for.
     lengths: BTreeMap<usize, usize>,
     next: u64,
+    pub(super) looks: Looks,
 }
 
 impl Lanes {
     pub(super) fn get(&self, id: LaneId) -> &Lane {
+        self.looks.note();
         self.by_id
             .get(&id)
             .expect("a lane lives as long as anything names it")
     }
 
     pub(super) fn get_mut(&mut self, id: LaneId) -> &mut Lane {
+        self.looks.note();
         self.by_id
             .get_mut(&id)
             .expect("a lane lives as long as anything names it")
@@ -59,7 +62,8 @@ impl Lanes {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (LaneId, &Lane)> {
-        self.by_id.iter().map(|(&id, lane)| (id, lane))
+        let noted = self.by_id.iter().inspect(|_| self.looks.note());
+        noted.map(|(&id, lane)| (id, lane))
     }
 
     pub(super) fn has_exact(&self, name: &str) -> bool {
@@ -84,7 +88,7 @@ impl Lanes {
     }
 
     fn prefixes_of(&self, name: &str) -> impl Iterator<Item = LaneId> {
-        let lengths = self.lengths.keys();
+        let lengths = self.lengths.keys().inspect(|_| self.looks.note());
         lengths.filter_map(|&length| self.prefix.get(name.get(..length)?).copied())
     }
 

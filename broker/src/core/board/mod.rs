@@ -5,6 +5,7 @@
 //! were last used, so that no service and no worker is passed over. Nothing here knows requests by more than a number.
 
 mod lanes;
+mod looks;
 mod selector;
 mod services;
 
@@ -257,7 +258,8 @@ impl Board {
         let lanes = &self.services.get(id).lanes;
         let first = |fresh: bool| {
             let of_lane = |&lane: &LaneId| {
-                let mut free = self.lanes.get(lane).free.iter();
+                let free = self.lanes.get(lane).free.iter();
+                let mut free = free.inspect(|_| self.lanes.looks.note());
                 free.find(|(_, worker)| !fresh || !tried.contains(worker))
             };
             lanes
@@ -308,6 +310,19 @@ impl Board {
     /// Services known, and lanes.
     pub(super) fn size(&self) -> (usize, usize) {
         (self.services.len(), self.lanes.len())
+    }
+
+    /// How often it has looked at a service, a lane, or a worker in one, for its work.
+    #[cfg(test)]
+    pub(super) fn looks(&self) -> (u64, u64) {
+        (self.lanes.looks.count(), self.services.looks.count())
+    }
+
+    /// Makes them what they were: a check is not its work.
+    #[cfg(test)]
+    pub(super) fn forget_looks_since(&self, (lanes, services): (u64, u64)) {
+        self.lanes.looks.set(lanes);
+        self.services.looks.set(services);
     }
 
     /// What must hold of the board after every event.

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{super::request::RequestNumber, LaneId, NumberMap, Selector};
+use super::{super::request::RequestNumber, LaneId, NumberMap, Selector, looks::Looks};
 
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(in crate::core) struct ServiceId(u64);
@@ -59,6 +59,7 @@ pub(super) struct Services {
     by_id: NumberMap<ServiceId, Service>,
     by_name: HashMap<Arc<str>, ServiceId>,
     next: u64,
+    pub(super) looks: Looks,
 }
 
 impl Services {
@@ -67,12 +68,14 @@ impl Services {
     }
 
     pub(super) fn get(&self, id: ServiceId) -> &Service {
+        self.looks.note();
         self.by_id
             .get(&id)
             .expect("a service lives as long as requests of it are held")
     }
 
     pub(super) fn get_mut(&mut self, id: ServiceId) -> &mut Service {
+        self.looks.note();
         self.by_id
             .get_mut(&id)
             .expect("a service lives as long as requests of it are held")
@@ -83,7 +86,8 @@ impl Services {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (ServiceId, &Service)> {
-        self.by_id.iter().map(|(&id, service)| (id, service))
+        let noted = self.by_id.iter().inspect(|_| self.looks.note());
+        noted.map(|(&id, service)| (id, service))
     }
 
     pub(super) fn add(&mut self, name: &str, lanes: Vec<LaneId>, stamp: u64) -> ServiceId {
@@ -116,7 +120,7 @@ impl Services {
         match selector {
             Selector::Exact(name) => self.find(name).into_iter().collect(),
             Selector::Prefix(_) => {
-                let all = self.by_name.iter();
+                let all = self.by_name.iter().inspect(|_| self.looks.note());
                 let serves = |(name, _): &(&Arc<str>, &ServiceId)| selector.serves(name);
                 all.filter(serves).map(|(_, &id)| id).collect()
             }

@@ -9,6 +9,7 @@ mod loss;
 mod property;
 mod queueing;
 mod requests;
+mod work;
 
 use std::time::{Duration, Instant};
 
