@@ -138,8 +138,7 @@ impl Crowd {
         listener: &mut impl Listener,
     ) -> Result<(), String> {
         self.flush()?;
-        let limit =
-            rustix::event::Timespec::try_from(limit).map_err(|error| error.to_string())?;
+        let limit = rustix::event::Timespec::try_from(limit).map_err(|error| error.to_string())?;
         let mut events = Vec::with_capacity(EVENTS);
         let spare = rustix::buffer::spare_capacity(&mut events);
         epoll::wait(&self.epoll, spare, Some(&limit)).map_err(|error| error.to_string())?;

@@ -265,10 +265,7 @@ impl People {
         };
         let place = usize::try_from(slot).unwrap_or(usize::MAX);
         let slot = self.slots.get_mut(place).filter(|slot| {
-            slot.open
-                && slot.client == client
-                && slot.number == number
-                && body.len() == self.size
+            slot.open && slot.client == client && slot.number == number && body.len() == self.size
         });
         let slot = slot.ok_or("an answer that this client does not wait for")?;
         slot.open = false;

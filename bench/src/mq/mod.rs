@@ -117,10 +117,21 @@ fn one(
         workers: peers,
         services: 1,
     };
-    let mut load = Load::connect(&broker, crew).map_err(|error| format!("{}: {error}", way.name()))?;
-    let perf = plan.perf.as_deref().filter(|_| round == 1 && way.kind == Kind::Turno);
+    let mut load =
+        Load::connect(&broker, crew).map_err(|error| format!("{}: {error}", way.name()))?;
+    let perf = plan
+        .perf
+        .as_deref()
+        .filter(|_| round == 1 && way.kind == Kind::Turno);
     let recorder = perf.map(|file| {
-        let name = format!("{name}{}", if way.speech == Speech::Native { "-zwp" } else { "" });
+        let name = format!(
+            "{name}{}",
+            if way.speech == Speech::Native {
+                "-zwp"
+            } else {
+                ""
+            }
+        );
         measure::record(file, &name, broker.id())
     });
     let sample = load.sample(&broker, demand);
@@ -154,7 +165,11 @@ fn demand(plan: &Plan, quick: bool, open: usize, size: usize) -> Demand {
         open,
         size,
         warm_up: if quick { Duration::ZERO } else { WARM_UP },
-        time: if quick { QUICK_TIME } else { Duration::from_secs(plan.seconds) },
+        time: if quick {
+            QUICK_TIME
+        } else {
+            Duration::from_secs(plan.seconds)
+        },
     }
 }
 
@@ -240,9 +255,15 @@ fn services(plan: &Plan, quick: bool) -> Result<String, String> {
         for round in 1..=plan.rounds {
             for (open, samples) in [(1, &mut single), (SERVICE_OPEN, &mut eight)] {
                 let sample = load.sample(&broker, demand(plan, quick, open, 64))?;
-                eprintln!("round {round}/{}  {services} services, {workers} workers, {open} open: {sample:?}", plan.rounds);
+                eprintln!(
+                    "round {round}/{}  {services} services, {workers} workers, {open} open: {sample:?}",
+                    plan.rounds
+                );
                 if sample.failed > 0 || sample.requests == 0 {
-                    return Err(format!("{services} services: {} requests failed", sample.failed));
+                    return Err(format!(
+                        "{services} services: {} requests failed",
+                        sample.failed
+                    ));
                 }
                 samples.push(sample);
             }
@@ -265,17 +286,29 @@ fn services(plan: &Plan, quick: bool) -> Result<String, String> {
 }
 
 /// Two columns: the value, and its ratio to the first broker's, taken round by round.
-fn columns(ours: &[Sample], peers: &[Sample], value: impl Fn(&Sample) -> f64, digits: usize) -> String {
+fn columns(
+    ours: &[Sample],
+    peers: &[Sample],
+    value: impl Fn(&Sample) -> f64,
+    digits: usize,
+) -> String {
     let ratios = ours.iter().zip(peers);
     let ratios = ratios.map(|(our, peer)| value(our) / value(peer)).collect();
-    match (Spread::of(ours.iter().map(value).collect()), Spread::of(ratios)) {
+    match (
+        Spread::of(ours.iter().map(value).collect()),
+        Spread::of(ratios),
+    ) {
         (Some(values), Some(ratios)) => format!("{values:.digits$} | {ratios:.2}"),
         _ => "– | –".to_owned(),
     }
 }
 
 fn spread(samples: &[Sample], value: impl Fn(&Sample) -> f64) -> Spread {
-    let none = Spread { low: 0.0, median: 0.0, high: 0.0 };
+    let none = Spread {
+        low: 0.0,
+        median: 0.0,
+        high: 0.0,
+    };
     Spread::of(samples.iter().map(value).collect()).unwrap_or(none)
 }
 
