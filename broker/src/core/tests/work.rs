@@ -50,11 +50,15 @@ fn with_all_waiting(services: u64) -> u64 {
     }
     let before = looks(&scene);
     for n in 0..REQUESTS {
-        // As many from each service as it has, however many services there are.
-        let at = usize::try_from(n % services.min(10)).expect("a small number");
+        // Ten of them are busy, however many services there are.
+        let service = n % services.min(10);
+        let at = usize::try_from(service).expect("a small number");
         let next = answer(&mut scene, &running[at..=at]);
-        running.splice(at..=at, next.into_iter().filter(is_request));
-        let new = request(n, &name(at as u64), "more");
+        running[at] = next
+            .into_iter()
+            .find(is_request)
+            .expect("the next one of this service");
+        let new = request(n, &name(service), "more");
         assert!(feed(&mut scene, Input::Request(new)).is_empty(), "it waits");
     }
     assert_eq!(scene.broker.counters().answered, REQUESTS);
