@@ -184,7 +184,7 @@ fn waiting(cores: &Cores, extent: &Extent) -> Result<String, String> {
 
 fn large(cores: &Cores, extent: &Extent) -> Result<String, String> {
     let mut text = String::from(
-        "| written by | registry | instances | MB resident (most) | written in s | wake p50 ms | p99 ms | \
+        "| written by | registry | instances | MiB resident (most) | written in s | wake p50 ms | p99 ms | \
          CPU µs/change | one txn ms |\n|---|---|---:|---:|---:|---:|---:|---:|---:|\n",
     );
     let counts = if extent.quick {
