@@ -39,12 +39,13 @@ Examples:
   turno agent --reap --consul http://consul:8500
   turno validate /etc/consul.d               say what is wrong with files, and change nothing
 
-Files are Consul's service and check definitions, .json or .hcl. What is added, changed or removed takes
-effect at once; a file with a mistake is named, and what it said before stays. SIGHUP reads all again.
+Files are Consul's service and check definitions, .json or .hcl. What is added, changed or removed
+takes effect at once; a file with a mistake is named, and what it said before stays. SIGHUP reads
+all again.
 
-With --node no agent is needed: the checks run here, and the results go to the catalog of a Consul far
-away. When this host dies, another `turno agent --node` or `turno agent --reap` takes its instances out
-within the --ttl; Consul by itself would keep them for ever. See docs/agent.md.";
+With --node no agent is needed: the checks run here, and the results go to the catalog of a Consul
+far away. When this host dies, another `turno agent --node` or `turno agent --reap` takes its
+instances out within the --ttl; Consul by itself would keep them for ever. See docs/agent.md.";
 
 /// Keeps registered what definition files say
 #[derive(Debug, Args)]

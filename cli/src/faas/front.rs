@@ -27,9 +27,10 @@ Examples:
   turno faas front --listen 0.0.0.0:80 --timeout 10s --backlog 200
   turno faas front --no-register --broker 127.0.0.1:8009 --coordinator 127.0.0.1:5555
 
-POST /FUNCTION with a body of JSON calls it. GET /functions tells which there are. GET / is a page for
-people. 413: too large; 429: too many wait; 504: no answer in time; else the answer, or its error.
-It is registered as NAME too, so `turno lb --route /=NAME` puts a balancer before several of them.";
+POST /FUNCTION with a body of JSON calls it. GET /functions tells which there are. GET / is a page
+for people. 413: too large; 429: too many wait; 504: no answer in time; else the answer, or its
+error. It is registered as NAME too, so `turno lb --route /=NAME` puts a balancer before several of
+them.";
 
 /// The front end: functions over HTTP
 #[derive(Debug, Args)]

@@ -20,20 +20,20 @@ use crate::{args::Global, failure::Failure};
 
 const AFTER_HELP: &str = "\
 Examples:
-  turno faas up                                   a whole system on this machine, on http://127.0.0.1:3000
+  turno faas up                             a whole system on this machine, on http://127.0.0.1:3000
   curl -d '{\"hello\":\"world\"}' http://127.0.0.1:3000/echo
 
-  turno registry &                                the same by hand; or Consul
+  turno registry &                          the same by hand; or Consul
   turno faas broker &
   turno faas coordinator &
   turno faas front --listen 127.0.0.1:3000 &
-  turno faas queue &                              any number of them, at any time
-  turno faas worker &                             a worker of echo
+  turno faas queue &                        any number of them, at any time
+  turno faas worker &                       a worker of echo
   turno faas worker --function upper -- jq 'ascii_upcase' &
 
-The parts find each other through the registry, as NAME-broker, NAME-coordinator and so on; NAME is --system.
-Addresses do as well: see each part's --help. A request that was accepted is answered though a queue, a
-worker, the coordinator or the broker dies. See docs/faas.md.";
+The parts find each other through the registry, as NAME-broker, NAME-coordinator and so on; NAME is
+--system. Addresses do as well: see each part's --help. A request that was accepted is answered
+though a queue, a worker, the coordinator or the broker dies. See docs/faas.md.";
 
 /// Functions as a service: a front end, a broker, queues, a coordinator, workers
 #[derive(Debug, Args)]

@@ -23,9 +23,10 @@ Examples:
   turno faas worker --function resize --function crop -- ./images.py
   turno faas worker --no-register --broker 127.0.0.1:8558
 
-The program gets the body, which is JSON, on standard input and answers on standard output; what is no JSON
-becomes a string. It ends with 0 if that is the answer, with 75 if another worker should try, else its
-standard error is the reason of the failure. Its environment: TURNO_SERVICE (the function), TURNO_REQUEST_ID.
+The program gets the body, which is JSON, on standard input and answers on standard output; what is
+no JSON becomes a string. It ends with 0 if that is the answer, with 75 if another worker should
+try, else its standard error is the reason of the failure. Its environment: TURNO_SERVICE (the
+function), TURNO_REQUEST_ID.
 SIGTERM: finish what there is, end.";
 
 /// A worker: does the jobs of a function, by a program or a built-in

@@ -17,9 +17,9 @@ const GREETING: Duration = Duration::from_secs(5);
 
 const AFTER_HELP: &str = "\
 Examples:
-  turno health                                        the admin listener of a balancer on this machine
+  turno health                                      the admin listener of a balancer on this machine
   turno health http://127.0.0.1:8500/v1/status/leader  a registry
-  turno health zmtp://127.0.0.1:9998                  a message broker or logger
+  turno health zmtp://127.0.0.1:9998                a message broker or logger
   TURNO_HEALTH_URL=http://127.0.0.1:8080/health turno health
 
 Exit status: 0 for an answer of 2xx, or a greeting; else 1.";

@@ -34,17 +34,18 @@ use crate::{
 const AFTER_HELP: &str = "\
 Examples:
   turno mq broker
-  turno mq broker --bind tcp://127.0.0.1:0 --name jobs      a free port, which it prints
-  turno mq broker --logger log                              trace lines to the logger of this name
-  turno mq broker --data-dir /var/lib/turno/mq              acknowledged requests survive a crash
-  turno mq broker --admin 127.0.0.1:8085                    pages, JSON and metrics; see turno mq top
-  turno mq broker --curve-key broker.key --curve-clients allowed    encrypted, for these keys only
-  turno mq broker --no-register                             without a registry
-  turno mq broker --no-federation                           keeps its requests to itself
+  turno mq broker --bind tcp://127.0.0.1:0 --name jobs     a free port, which it prints
+  turno mq broker --logger log                             trace lines to the logger of this name
+  turno mq broker --data-dir /var/lib/turno/mq             acknowledged requests survive a crash
+  turno mq broker --admin 127.0.0.1:8085                   pages, JSON and metrics; see turno mq top
+  turno mq broker --curve-key broker.key --curve-clients allowed   encrypted, for these keys only
+  turno mq broker --no-register                            without a registry
+  turno mq broker --no-federation                          keeps its requests to itself
 
-On --bind it speaks ZWP/1, MDP 0.1 and 0.2, and with bare REQ and DEALER clients and REQ workers, told
-apart by their first frames. A request that was accepted is given to another worker at once when the one
-that had it dies. SIGTERM: deregister, refuse what is new with 503, finish the rest, end. See docs/mq.md.";
+On --bind it speaks ZWP/1, MDP 0.1 and 0.2, and with bare REQ and DEALER clients and REQ workers,
+told apart by their first frames. A request that was accepted is given to another worker at once
+when the one that had it dies. SIGTERM: deregister, refuse what is new with 503, finish the rest,
+end. See docs/mq.md.";
 
 /// A ZeroMQ broker: clients on one side, workers on the other
 #[derive(Debug, Args)]

@@ -19,9 +19,10 @@ Examples:
   turno mq coordinator --in tcp://0.0.0.0:9996 --out tcp://0.0.0.0:9997
   turno mq coordinator --broker-name jobs                   for brokers started with --name jobs
 
-Brokers of one name tell each other how many requests they have room for, and how many wait. Without a
-coordinator each listens to every other; with one, each has a single connection for that. It holds nothing:
-when it is deregistered, or the registry finds it dead, the brokers listen to each other again.";
+Brokers of one name tell each other how many requests they have room for, and how many wait. Without
+a coordinator each listens to every other; with one, each has a single connection for that. It holds
+nothing: when it is deregistered, or the registry finds it dead, the brokers listen to each other
+again.";
 
 /// A coordinator: brokers hear of each other by it
 #[derive(Debug, Args)]

@@ -18,7 +18,7 @@ use crate::{failure::Failure, output};
 
 const AFTER_HELP: &str = "\
 Examples:
-  turno mq keygen broker                       broker.key, which stays here, and broker.pub, for the others
+  turno mq keygen broker                broker.key, which stays here, and broker.pub, for the others
   turno mq keygen alice
   cat alice.pub bob.pub > allowed
   turno mq broker --curve-key broker.key --curve-clients allowed

@@ -21,8 +21,8 @@ const AFTER_HELP: &str = "\
 Examples:
   turno mq logger --file /var/log/mq.jsonl
   turno mq logger --file mq.log --format text --rotate-size 10000000
-  turno mq broker --logger log                           finds it by its name in the registry
-  kill -HUP PID                                          opens the file anew, after it was moved away
+  turno mq broker --logger log                          finds it by its name in the registry
+  kill -HUP PID                                         opens the file anew, after it was moved away
 
 Any PUSH socket may send to it. Lines are written within 100 ms.";
 

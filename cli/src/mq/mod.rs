@@ -20,12 +20,13 @@ use crate::{args::Global, failure::Failure};
 
 const AFTER_HELP: &str = "\
 Examples:
-  turno mq broker                                      clients on port 9998, two-port workers on 9999
+  turno mq broker                                     clients on port 9998, two-port workers on 9999
   turno mq worker --service echo --builtin echo
-  turno mq worker --service upper -- tr a-z A-Z        a program for each request
+  turno mq worker --service upper -- tr a-z A-Z       a program for each request
   turno mq client --service echo -n 10 --concurrency 2
 
-They find each other by name through the registry (`turno registry`, or Consul). Addresses do as well:
+They find each other by name through the registry (`turno registry`, or Consul). Addresses do as
+well:
   turno mq broker --no-register
   turno mq worker --broker tcp://127.0.0.1:9998 --service echo --builtin echo
   turno mq client --broker tcp://127.0.0.1:9998 --service echo hello";

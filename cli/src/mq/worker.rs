@@ -20,9 +20,9 @@ Examples:
   turno mq worker --service upper -- tr a-z A-Z
   turno mq worker --service 'img.*' --broker 10.0.0.7:9998 -- ./resize.sh
 
-The program gets the body on standard input and answers on standard output. It ends with 0 if that is the
-answer, with 75 if another worker should try, else its standard error is the reason of the failure. Its
-environment: TURNO_SERVICE, TURNO_REQUEST_ID, TURNO_ATTEMPT, TURNO_TIME_LEFT_MS.
+The program gets the body on standard input and answers on standard output. It ends with 0 if that
+is the answer, with 75 if another worker should try, else its standard error is the reason of the
+failure. Its environment: TURNO_SERVICE, TURNO_REQUEST_ID, TURNO_ATTEMPT, TURNO_TIME_LEFT_MS.
 SIGTERM: take no more, finish what there is, end.";
 
 /// A worker: serves requests, by a program or a built-in

@@ -22,9 +22,9 @@ Examples:
   turno registry join http://consul:8500 --target-token TOKEN --timeout 5m
   turno registry join --cancel
 
-The registry at --consul goes on answering by itself until the target shows every instance as healthy as it does; then
-everything is passed on. When --timeout is over, this command ends with status 1; the registry goes on trying until
---cancel.";
+The registry at --consul goes on answering by itself until the target shows every instance as
+healthy as it does; then everything is passed on. When --timeout is over, this command ends with
+status 1; the registry goes on trying until --cancel.";
 
 /// How often the registry is asked how far it is.
 const LOOK: Duration = Duration::from_millis(200);

@@ -18,19 +18,20 @@ Examples:
   turno registry
   turno registry --listen 127.0.0.1:8501 --node vm-1 --datacenter dc2
   CONSUL_HTTP_ADDR=127.0.0.1:8501 turno services
-  turno registry --dns-listen 127.0.0.1:8600   then: dig @127.0.0.1 -p 8600 web.service.consul SRV
+  turno registry --dns-listen 127.0.0.1:8600  then: dig @127.0.0.1 -p 8600 web.service.consul SRV
   turno registry --data-dir /var/lib/turno
-  turno registry join http://consul:8500       moves a running registry to a real Consul
-  turno registry --join http://consul:8500     the same at its start; and only passes on once it has moved
+  turno registry join http://consul:8500  moves a running registry to a real Consul
+  turno registry --join http://consul:8500  the same at its start; and only passes on once it has moved
   turno registry --listen 0.0.0.0:8500 --acl-token-file /etc/turno/token
   CONSUL_HTTP_TOKEN=$(cat /etc/turno/token) turno register web.hcl
 
   turno registry --listen 0.0.0.0:8501 --tls-cert cert.pem --tls-key key.pem --acl-token-file /etc/turno/token
   CONSUL_HTTP_ADDR=https://registry:8501 CONSUL_CACERT=ca.pem turno services
 
-Without --data-dir everything is in memory and forgotten at its end. With it, a write is answered once it is on disk.
-Without a token everybody who reaches it may change everything, so it then listens on loopback only, unless
---open-to-network says that the network is to be trusted. SIGHUP reads token files and certificates again. See docs/registry.md.";
+Without --data-dir everything is in memory and forgotten at its end. With it, a write is answered
+once it is on disk. Without a token everybody who reaches it may change everything, so it then
+listens on loopback only, unless --open-to-network says that the network is to be trusted. SIGHUP
+reads token files and certificates again. See docs/registry.md.";
 
 /// The embedded registry: Consul's HTTP API for one machine
 #[derive(Debug, Args)]

@@ -19,8 +19,9 @@ Examples:
   turno snapshot inspect backup.snap
   turno snapshot restore backup.snap
 
-The file is turno's own format, and holds everything: services with their checks, keys, sessions, prepared queries. Restoring
-replaces all there is, at once; a damaged file, one of Consul's, or one of another node is refused, and changes nothing.";
+The file is turno's own format, and holds everything: services with their checks, keys, sessions,
+prepared queries. Restoring replaces all there is, at once; a damaged file, one of Consul's, or one
+of another node is refused, and changes nothing.";
 
 /// The whole state may be large, and the disk slow.
 const LIMIT: Duration = Duration::from_secs(120);

@@ -9,6 +9,7 @@ use consul::types::Status;
 use consul::{Client, Error};
 
 use super::plan::{Action, check_ids, plan};
+use super::refusal::{self, Refused};
 use super::{Settled, Wanted};
 
 /// An agent that is told.
@@ -18,8 +19,6 @@ pub(super) struct Local {
     name: String,
     /// The checks' statuses at the last look, to start from when the agent lost them.
     statuses: BTreeMap<String, Status>,
-    /// What the agent refused, and why: said once.
-    refused: BTreeMap<String, String>,
 }
 
 impl Local {
@@ -28,7 +27,6 @@ impl Local {
             client,
             name,
             statuses: BTreeMap::new(),
-            refused: BTreeMap::new(),
         }
     }
 
@@ -37,37 +35,17 @@ impl Local {
         let services = self.client.agent_services().await?;
         let checks = self.client.agent_checks().await?;
         let actions = plan(&wanted.joined, &self.name, wanted.hold, &services, &checks);
-        let mut refused = BTreeMap::new();
+        let mut refused = Refused::new();
         for action in actions {
             let subject = subject(&action);
-            match self.carry_out(action).await {
-                Ok(()) => {}
-                Err(
-                    error @ Error::Status {
-                        code: 400..=599, ..
-                    },
-                ) if !is_outage(&error) => {
-                    if !self.refused.contains_key(&subject) {
-                        tracing::warn!(subject, %error, "refused");
-                    }
-                    refused.insert(subject, error.to_string());
-                }
-                Err(error) => return Err(error),
-            }
+            let result = self.carry_out(action).await;
+            refusal::note(&mut refused, || subject, result)?;
         }
-        self.refused = refused;
         self.statuses
             .extend(checks.into_iter().map(|(id, check)| (id, check.status)));
         let ids = check_ids(&wanted.joined);
         self.statuses.retain(|id, _| ids.contains(id));
-        Ok(Settled {
-            refused: self
-                .refused
-                .clone()
-                .into_iter()
-                .map(|(id, reason)| format!("{id}: {reason}"))
-                .collect(),
-        })
+        Ok(Settled { refused })
     }
 
     async fn carry_out(&self, action: Action) -> Result<(), Error> {
@@ -109,19 +87,4 @@ fn subject(action: &Action) -> String {
         Action::Deregister(id) => format!("service {id}"),
         Action::DeregisterCheck(id) => format!("check {id}"),
     }
-}
-
-/// Whether the agent cannot do anything at all for now, as opposed to this one thing. Consul says 500 for both.
-fn is_outage(error: &Error) -> bool {
-    let Error::Status { code, text, .. } = error else {
-        return true;
-    };
-    let everything = [
-        "No cluster leader",
-        "No known Consul servers",
-        "rpc error",
-        "leadership lost",
-    ];
-    *code >= 500 && everything.iter().any(|outage| text.contains(outage))
-        || matches!(code, 502..=504)
 }

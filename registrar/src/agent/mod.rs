@@ -9,6 +9,7 @@ mod local;
 pub mod mark;
 pub mod node;
 mod plan;
+mod refusal;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use crate::definition::{Joined, Problem};
 use local::Local;
 use node::Node;
 pub use node::NodeConfig;
+use refusal::Refused;
 use sources::Sources;
 use watch::Touched;
 
@@ -130,7 +132,7 @@ struct Wanted {
 /// What a look at the registry came to.
 #[derive(Debug, Default)]
 struct Settled {
-    refused: Vec<String>,
+    refused: Refused,
 }
 
 #[derive(Debug)]
@@ -148,6 +150,8 @@ pub struct Agent {
     wanted: Wanted,
     way: Way,
     overview: state::Sender<Overview>,
+    /// What was refused at the last look that succeeded.
+    refused: Refused,
     verify_interval: Duration,
     client: Client,
 }
@@ -184,6 +188,7 @@ impl Agent {
             wanted: Wanted::default(),
             way,
             overview: state::Sender::default(),
+            refused: Refused::new(),
             verify_interval: VERIFY_INTERVAL,
             client,
         };
@@ -295,7 +300,7 @@ impl Agent {
             Way::Node(node) => node.settle(&self.wanted).await,
         };
         let (refused, away) = match result {
-            Ok(settled) => (settled.refused, None),
+            Ok(settled) => (self.say(settled.refused), None),
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
         let settled = away.is_none();
@@ -320,6 +325,19 @@ impl Agent {
             news
         });
         settled
+    }
+
+    /// Says what is refused, and was not or for another reason the last time.
+    fn say(&mut self, refused: Refused) -> Vec<String> {
+        for (subject, reason) in &refused {
+            if self.refused.get(subject) != Some(reason) {
+                tracing::warn!(subject, reason, "refused");
+            }
+        }
+        self.refused = refused;
+        let all = self.refused.iter();
+        all.map(|(subject, reason)| format!("{subject}: {reason}"))
+            .collect()
     }
 
     /// Takes out everything that is registered, unless it is to be kept.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// The files are read when nothing has happened for so long: whoever writes them is done then.
 const QUIET: Duration = Duration::from_millis(50);
@@ -27,6 +28,8 @@ pub(super) struct Touched {
     folders: BTreeSet<PathBuf>,
     /// Something has happened since files were last read.
     changing: bool,
+    /// When the files are read without any event. Kept here, because whoever waits stops waiting long before.
+    due: Instant,
 }
 
 impl Touched {
@@ -59,6 +62,7 @@ impl Touched {
             watcher,
             folders,
             changing: false,
+            due: Instant::now() + WITHOUT_EVENT,
         };
         for folder in touched.folders.clone() {
             touched.add(&folder).map_err(|error| (folder, error))?;
@@ -73,7 +77,7 @@ impl Touched {
     /// Waits until files may have changed and whoever changes them is done. Cancel-safe.
     pub(super) async fn next(&mut self) {
         if !self.changing {
-            match tokio::time::timeout(WITHOUT_EVENT, self.events.recv()).await {
+            match tokio::time::timeout_at(self.due, self.events.recv()).await {
                 Ok(Some(())) => self.changing = true,
                 // The sender lives in the watcher.
                 Ok(None) => std::future::pending().await,
@@ -89,13 +93,32 @@ impl Touched {
         // Still changing after that long: read them as they are now.
         let _ = tokio::time::timeout(LONGEST_WAIT, settled).await;
         self.changing = false;
+        self.due = Instant::now() + WITHOUT_EVENT;
     }
 
     /// A folder may be another one of the same name by now. One that is gone is named when it is read.
     fn watch_again(&mut self) {
+        self.due = Instant::now() + WITHOUT_EVENT;
         for folder in self.folders.clone() {
             let _ = self.watcher.unwatch(&folder);
             let _ = self.add(&folder);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn files_are_read_without_an_event_however_often_the_wait_is_broken_off() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut touched = Touched::watch(&[], &[folder.path().to_owned()]).expect("watched");
+        let begun = Instant::now();
+        let patience = WITHOUT_EVENT / 6;
+        while tokio::time::timeout(patience, touched.next()).await.is_err() {
+            assert!(begun.elapsed() <= WITHOUT_EVENT, "they are not read");
+        }
+        assert!(begun.elapsed() >= WITHOUT_EVENT, "nothing happened before");
     }
 }

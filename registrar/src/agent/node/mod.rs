@@ -12,7 +12,7 @@ mod plan;
 pub mod reaper;
 mod results;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,7 @@ use consul::types::{CatalogDeregistration, CatalogNode, Status};
 
 use tokio::time::Instant;
 
+use super::refusal::{self, Refused};
 use super::{Settled, Trouble, Wanted, mark};
 use crate::check::{Runner, Scripts};
 use checks::{How, Means};
@@ -171,7 +172,7 @@ impl Node {
 
     /// Runs the checks that are wanted, keeps the guard, and writes what the catalog has otherwise.
     pub(super) async fn settle(&mut self, wanted: &Wanted) -> Result<Settled, Trouble> {
-        let refused = self.run_checks(wanted);
+        let mut refused = self.run_checks(wanted);
         if let Err(trouble) = self.guard.keep().await {
             if matches!(trouble, Trouble::Taken { .. }) {
                 // What stands under the name is another's now.
@@ -200,40 +201,47 @@ impl Node {
         );
         // Whatever becomes of the requests, some may have arrived.
         self.registered = true;
+        self.write(&writes, listed.as_ref(), &mut refused).await?;
+        Ok(Settled { refused })
+    }
+
+    /// Writes. A refusal of one thing keeps nothing else from being written.
+    async fn write(
+        &self,
+        writes: &plan::Writes,
+        listed: Option<&CatalogNode>,
+        refused: &mut Refused,
+    ) -> Result<(), Trouble> {
         for entry in &writes.register {
-            self.client.catalog_register(entry).await?;
-            if let Some(service) = &entry.service {
-                let known = listed
-                    .as_ref()
-                    .is_some_and(|node| node.services.contains_key(&service.id));
-                if !known {
-                    tracing::info!(
-                        instance = service.id,
-                        service = service.service,
-                        node = entry.node,
-                        "registered"
-                    );
-                }
+            let result = self.client.catalog_register(entry).await;
+            if !refusal::note(refused, || plan::subject(entry), result)? {
+                continue;
+            }
+            let known = |id| listed.is_some_and(|node| node.services.contains_key(id));
+            if let Some(service) = entry.service.as_ref().filter(|it| !known(&it.id)) {
+                tracing::info!(
+                    instance = service.id,
+                    service = service.service,
+                    node = entry.node,
+                    "registered"
+                );
             }
             for check in &entry.checks {
                 tracing::debug!(check = check.check_id, status = %check.status, "written");
             }
         }
         for entry in &writes.deregister {
-            self.client.catalog_deregister(entry).await?;
-            tracing::info!(
-                instance = entry.service_id,
-                check = entry.check_id,
-                node = entry.node,
-                "deregistered"
-            );
+            let result = self.client.catalog_deregister(entry).await;
+            if refusal::note(refused, || plan::gone(entry), result)? {
+                tracing::info!(
+                    instance = entry.service_id,
+                    check = entry.check_id,
+                    node = entry.node,
+                    "deregistered"
+                );
+            }
         }
-        Ok(Settled {
-            refused: refused
-                .into_iter()
-                .map(|(id, reason)| format!("{id}: {reason}"))
-                .collect(),
-        })
+        Ok(())
     }
 
     /// Takes the node out, and then its guard.
@@ -252,13 +260,13 @@ impl Node {
     }
 
     /// Starts and ends checks so that those run that are wanted. Returns what cannot be checked from here, by id.
-    fn run_checks(&mut self, wanted: &Wanted) -> BTreeMap<String, String> {
+    fn run_checks(&mut self, wanted: &Wanted) -> Refused {
         let means = Means {
             node: &self.config.name,
             scripts: self.config.scripts,
             reports: self.ear.is_some(),
         };
-        let mut refused = BTreeMap::new();
+        let mut refused = Refused::new();
         let mut all = Vec::new();
         for (id, service) in &wanted.joined.services {
             let own: Result<Vec<_>, String> = service

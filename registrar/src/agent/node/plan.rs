@@ -36,6 +36,23 @@ pub(super) fn usable(wanted: &Joined, refused: &BTreeMap<String, String>) -> Joi
     usable
 }
 
+/// What is to be registered, in a word.
+pub(super) fn subject(entry: &CatalogRegistration) -> String {
+    let check = entry.checks.first();
+    let of_service = entry.service.as_ref().map(|it| &it.id);
+    let of_check = check.map(|it| match it.service_id.as_str() {
+        "" => &it.check_id,
+        _ => &it.service_id,
+    });
+    of_service.or(of_check).unwrap_or(&entry.node).clone()
+}
+
+/// What is to be taken out, in a word.
+pub(super) fn gone(entry: &CatalogDeregistration) -> String {
+    let what = entry.service_id.as_ref().or(entry.check_id.as_ref());
+    what.unwrap_or(&entry.node).clone()
+}
+
 /// Compares and decides; with `hold` nothing is taken out.
 pub(super) fn plan(
     node: &NodeConfig,

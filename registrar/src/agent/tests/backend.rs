@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::registry::{Registry, RegistryConfig};
+use crate::registry::{AccessConfig, Registry, RegistryConfig};
 
 /// Nothing here takes this long unless it is broken.
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
@@ -43,9 +43,15 @@ impl Backend {
     }
 
     pub(super) async fn embedded() -> Self {
+        Self::with_access(AccessConfig::default()).await
+    }
+
+    /// The embedded registry, where not everybody may do everything.
+    pub(super) async fn with_access(access: AccessConfig) -> Self {
         let config = RegistryConfig {
             listen: "127.0.0.1:0".parse().expect("an address"),
             node: "here".into(),
+            access,
             ..RegistryConfig::default()
         };
         let registry = Registry::bind(config).await.expect("a free port");

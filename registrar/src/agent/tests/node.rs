@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use consul::types::Status;
-use consul::{Client, Query};
+use consul::{Client, Config, Query};
 use tokio::time::Instant;
 
 use super::backend::{self, Backend, Line, eventually};
@@ -12,6 +12,7 @@ use super::{Agent, AgentConfig, config, start, write};
 use crate::agent::NodeConfig;
 use crate::agent::node::TTL_MIN;
 use crate::check::Scripts;
+use crate::registry::AccessConfig;
 
 fn node(folder: &Path, name: &str) -> AgentConfig {
     AgentConfig {
@@ -265,4 +266,40 @@ async fn without_an_agent_checks_are_told_mirrored_and_scripts_too() {
         );
         running.stop().await;
     }
+}
+
+#[tokio::test]
+async fn what_the_registry_refuses_keeps_nothing_else_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = folder.path().join("rules");
+    let text = r#"token "deploy" {
+        secret = "deploy-token"
+        service_prefix "web" { policy = "write" }
+        node_prefix ""       { policy = "write" }
+        session_prefix ""    { policy = "write" }
+        key_prefix ""        { policy = "write" }
+    }"#;
+    std::fs::write(&rules, text).expect("written");
+    let backend = Backend::with_access(AccessConfig {
+        files: vec![rules],
+        ..AccessConfig::default()
+    })
+    .await;
+    let to = Config::new(backend.address.to_string()).with_token("deploy-token");
+    let client = Client::new(to).expect("a client");
+    let both = "service { name = \"aaa\" port = 1 } service { name = \"web\" port = 2 }";
+    write(folder.path(), "both.hcl", both);
+    let running = start(client.clone(), node(folder.path(), "vm-4"));
+    eventually("the other to be registered", async || {
+        let found = client.catalog_node("vm-4").await.expect("asked");
+        let ids = found.map(|node| node.services.into_keys().collect::<Vec<_>>());
+        ids.unwrap_or_default() == ["web"]
+    })
+    .await;
+    eventually("the refusal to be told", async || {
+        let refused = running.overview.borrow().refused.clone();
+        matches!(&refused[..], [only] if only.starts_with("aaa: ") && only.contains("403"))
+    })
+    .await;
+    running.stop().await;
 }
