@@ -248,14 +248,76 @@ mod tests {
         }
     }
 
+    /// The commands that people type, each with the words before its name.
+    fn typed(command: &clap::Command, before: &str) -> Vec<(String, clap::Command)> {
+        let mut all = Vec::new();
+        for command in command.get_subcommands() {
+            let name = format!("{before} {}", command.get_name());
+            all.extend(typed(command, &name));
+            all.push((name, command.clone()));
+        }
+        all
+    }
+
+    /// The words of a command, as a shell reads them, up to two blanks, which go before a comment, or another command.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut quoted, mut blank) = (vec![String::new()], false, false);
+        for c in line.chars() {
+            match c {
+                '\'' => quoted = !quoted,
+                ' ' if blank && !quoted => break,
+                '|' | ';' | '>' | '&' if !quoted => break,
+                ' ' if !quoted => words.push(String::new()),
+                _ => words.last_mut().expect("there is one").push(c),
+            }
+            blank = c == ' ' && !quoted;
+        }
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
+    /// The examples of a help text that call turno, without the environment they set.
+    fn examples(help: &str) -> Vec<Vec<String>> {
+        let pieces: Vec<&str> = help.split("\\\n").collect();
+        let joined: Vec<&str> = pieces.iter().map(|piece| piece.trim_start()).collect();
+        let joined = joined.join("");
+        let lines = joined.lines().filter_map(|line| line.strip_prefix("  "));
+        let without_environment = |line| {
+            let set = |word: &String| word.contains('=');
+            words(line).into_iter().skip_while(set).collect()
+        };
+        let commands = lines.map(without_environment);
+        let turno = |words: &Vec<String>| words.first().is_some_and(|word| word == "turno");
+        commands.filter(turno).collect()
+    }
+
     #[test]
-    fn every_command_has_examples() {
-        for command in Arguments::command().get_subcommands() {
-            let help = command
-                .get_after_help()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            assert!(help.contains("Examples:"), "{}", command.get_name());
+    fn every_command_has_examples_that_are_taken_as_they_stand() {
+        let root = Arguments::command();
+        let mut all = typed(&root, "turno");
+        all.push(("turno".to_owned(), root));
+        for (name, command) in all {
+            let help = command.get_after_help().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            let examples = examples(&help);
+            assert!(!examples.is_empty(), "{name} has no example");
+            for line in examples {
+                let words = two_dashes(line.iter().map(OsString::from));
+                let taken = Arguments::try_parse_from(words);
+                assert!(taken.is_ok(), "{name} --help: {line:?}: {taken:?}");
+            }
+            for line in help.lines() {
+                assert!(
+                    line.chars().count() <= 100,
+                    "{name} --help is wider than 100: {line}"
+                );
+            }
+            for option in command.get_arguments() {
+                assert!(
+                    option.get_help().is_some(),
+                    "{name}: {option} is not explained"
+                );
+            }
         }
     }
 

@@ -79,11 +79,19 @@ pub(crate) fn usage_line(error: &clap::Error) -> String {
     for paragraph in text.split("\n\n").map(one_line) {
         let paragraph = paragraph.strip_prefix("error: ").unwrap_or(&paragraph);
         if !paragraph.is_empty() && !paragraph.starts_with("For more information") {
-            parts.push(paragraph.replacen("Usage: ", "usage: ", 1));
+            parts.push(
+                paragraph
+                    .replacen("Usage: ", "usage: ", 1)
+                    .replacen(NO_ADDRESS, ADDRESS, 1),
+            );
         }
     }
     parts.join("; ")
 }
+
+/// What the standard library says of a text that is no `SocketAddr`, and what helps whoever wrote it.
+const NO_ADDRESS: &str = "invalid socket address syntax";
+const ADDRESS: &str = "expected IP:PORT, as 127.0.0.1:8080, or 0.0.0.0:8080 for all addresses";
 
 #[cfg(test)]
 mod tests {
@@ -103,6 +111,11 @@ mod tests {
         assert!(
             unknown.starts_with("unexpected argument '--colour' found"),
             "{unknown}"
+        );
+        let address = parse("turno lb --listen :80");
+        assert!(
+            address.contains("'--listen <IP:PORT>': expected IP:PORT"),
+            "{address}"
         );
         let missing = parse("turno explain");
         assert!(

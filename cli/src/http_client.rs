@@ -44,15 +44,18 @@ pub(crate) async fn call(
         return Ok(body);
     }
     let reason = String::from_utf8_lossy(&body);
+    let reason = match reason.trim() {
+        "" => "no reason given; is that an admin address of turno?",
+        reason => reason,
+    };
     Err(Failure::failed(format!(
-        "{address} refused {path}: {status}: {}",
-        reason.trim()
+        "{address} refused {path}: {status}: {reason}"
     )))
 }
 
 fn unreachable(address: SocketAddr, reason: &str) -> Failure {
     Failure::failed(format!(
-        "cannot reach turno at {address}: {reason} (is `turno up` running? --admin names its admin address)"
+        "cannot reach turno at {address}: {reason} (is it running, and is that its admin address?)"
     ))
 }
 

@@ -110,9 +110,17 @@ pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
     while let Some(next) = cause.source() {
         cause = next;
     }
-    match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
-        None | Some(io::ErrorKind::Other) => cause.to_string(),
-        Some(kind) => kind.to_string(),
+    let text = cause.to_string();
+    if text.contains("InvalidContentType") {
+        return "what answers there does not speak TLS: http:// instead of https://?".to_owned();
+    }
+    match cause.downcast_ref::<io::Error>() {
+        Some(error) if error.kind() == io::ErrorKind::NotFound => {
+            "there is no such socket".to_owned()
+        }
+        // The number and its text say no more than the kind does, where there is a kind: not if a name cannot be looked up.
+        Some(error) if error.raw_os_error().is_some() => error.kind().to_string(),
+        _ => text,
     }
 }
 

@@ -34,7 +34,8 @@ Examples:
   turno agent --config-dir /etc/consul.d
   turno agent --config-file web.hcl --config-file db.json --consul http://127.0.0.1:8500
   turno agent --config-dir services --node vm-7 --node-address 10.0.0.7 --consul http://consul:8500
-  turno agent --config-dir services --node vm-7 --node-address 10.0.0.7 --report-listen 127.0.0.1:8500
+  turno agent --config-dir services --node vm-7 --node-address 10.0.0.7 \\
+      --report-listen 127.0.0.1:8500
   turno agent --config-dir services --registry-listen 127.0.0.1:8500
   turno agent --reap --consul http://consul:8500
   turno validate /etc/consul.d               say what is wrong with files, and change nothing
@@ -51,10 +52,10 @@ instances out within the --ttl; Consul by itself would keep them for ever. See d
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct AgentArgs {
-    /// A folder whose .json and .hcl files are read; may be given more than once
+    /// A folder whose .json and .hcl files are read; repeatable
     #[arg(long, value_name = "DIR")]
     config_dir: Vec<PathBuf>,
-    /// A file to read; may be given more than once
+    /// A file to read; repeatable
     #[arg(long, value_name = "FILE")]
     config_file: Vec<PathBuf>,
     /// By which this agent knows what it registered, also after a restart [default: the first DIR or FILE]
@@ -64,19 +65,19 @@ pub(crate) struct AgentArgs {
     #[arg(long, conflicts_with = "node")]
     keep: bool,
     /// Without any Consul: be the registry too, and listen here
-    #[arg(long, value_name = "ADDR", conflicts_with_all = ["node", "keep", "consul"])]
+    #[arg(long, value_name = "IP:PORT", conflicts_with_all = ["node", "keep", "consul"])]
     registry_listen: Option<SocketAddr>,
     /// Without a Consul agent: run the checks here and write to the catalog as this node
     #[arg(long, value_name = "NAME", requires = "node_address")]
     node: Option<String>,
     /// The node's address, for instances that have none of their own
-    #[arg(long, value_name = "ADDR", requires = "node")]
+    #[arg(long, value_name = "IP", requires = "node")]
     node_address: Option<IpAddr>,
     /// When this host falls silent, its node is gone after so long at most
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration, requires = "node")]
     ttl: Duration,
     /// Where programs of this machine report their ttl checks, as to an agent: PUT /v1/agent/check/pass/ID and so on
-    #[arg(long, value_name = "ADDR", requires = "node")]
+    #[arg(long, value_name = "IP:PORT", requires = "node")]
     report_listen: Option<SocketAddr>,
     /// Take nodes out of the catalog whose `turno agent --node` has fallen silent
     #[arg(long)]

@@ -17,8 +17,8 @@ const AFTER_HELP: &str = "\
 Examples:
   turno faas broker
   turno faas broker --no-register --front 127.0.0.1:8008        a front end that does not register
-  turno faas broker --requests tcp://0.0.0.0:8009 --workers tcp://0.0.0.0:8558 --jobs tcp://0.0.0.0:8447 \\
-    --answers tcp://0.0.0.0:8111
+  turno faas broker --requests tcp://0.0.0.0:8009 --workers tcp://0.0.0.0:8558 \\
+      --jobs tcp://0.0.0.0:8447 --answers tcp://0.0.0.0:8111
 
 Queues are known by what they subscribe to, so a new one needs no configuration here.";
 

@@ -21,7 +21,7 @@ Examples:
   turno faas worker                                       echo
   turno faas worker --function upper -- jq 'ascii_upcase'
   turno faas worker --function resize --function crop -- ./images.py
-  turno faas worker --no-register --broker 127.0.0.1:8558
+  turno faas worker --broker 127.0.0.1:8558
 
 The program gets the body, which is JSON, on standard input and answers on standard output; what is
 no JSON becomes a string. It ends with 0 if that is the answer, with 75 if another worker should
@@ -33,7 +33,7 @@ SIGTERM: finish what there is, end.";
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct WorkerArgs {
-    /// A function it has. May be given several times
+    /// A function it has; repeatable
     #[arg(long, value_name = "NAME", default_value = ::broker::faas::DEFAULT_FUNCTION)]
     function: Vec<String>,
     /// Do them by itself: echo, upper, sleep:MS or fail [default: echo]

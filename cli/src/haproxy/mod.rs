@@ -49,7 +49,7 @@ pub(crate) struct HaproxyArgs {
         "socket", "master", "program", "attach", "keep", "slots", "drain", "check", "wait"])]
     config: Option<PathBuf>,
     /// Where HAProxy is to accept requests; repeatable [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "IP:PORT")]
     listen: Vec<SocketAddr>,
     /// A rule from host and path to a service, `[HOST]/PATH=SERVICE[,strip-prefix][,policy=NAME]`; repeatable
     #[arg(long = "route", value_name = "ROUTE")]
@@ -58,7 +58,7 @@ pub(crate) struct HaproxyArgs {
     #[arg(long, value_name = "NAME")]
     policy: Option<Policy>,
     /// Where HAProxy shows its statistics and, at /metrics, its own metrics; nowhere if not given
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "IP:PORT")]
     stats: Option<SocketAddr>,
     /// The template of HAProxy's file [default: the one that comes with turno]
     #[arg(long, value_name = "FILE")]
@@ -97,7 +97,7 @@ pub(crate) struct HaproxyArgs {
     #[arg(long, value_name = "MIN[:MAX]", default_value = "200ms:2s")]
     wait: String,
     /// Where turno answers for health, metrics and the state of the slots; nowhere if not given
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
     #[command(flatten)]
     token: AdminToken,

@@ -44,7 +44,7 @@ pub(crate) struct LbArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "routes", "policy"])]
     config: Option<PathBuf>,
     /// Where to accept requests [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
     /// A rule from host and path to a service, `[HOST]/PATH=SERVICE[,strip-prefix][,policy=NAME]`; repeatable
     #[arg(long = "route", value_name = "ROUTE")]
@@ -53,7 +53,7 @@ pub(crate) struct LbArgs {
     #[arg(long, value_name = "NAME")]
     policy: Option<Policy>,
     /// Where to answer for health, metrics, routes and pools; nowhere if not given
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
     #[command(flatten)]
     token: AdminToken,

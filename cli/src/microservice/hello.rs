@@ -41,7 +41,7 @@ Examples:
 #[command(after_help = AFTER_HELP)]
 pub(super) struct HelloArgs {
     /// Where to listen; port 0 takes a free one [default: 127.0.0.1 and the PORT of the environment, else 0]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
     /// The name of the service
     #[arg(long, default_value = "hello")]

@@ -52,14 +52,14 @@ pub(super) struct ClientArgs {
     /// How long each waits for its answer
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     timeout: Duration,
-    #[command(flatten)]
-    keys: ConnectKeys,
     /// Print the summary only
     #[arg(long)]
     quiet: bool,
     /// What each request says, instead of ID and number
     #[arg(value_name = "TEXT")]
     text: Option<String>,
+    #[command(flatten)]
+    keys: ConnectKeys,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

@@ -45,11 +45,11 @@ pub(super) struct LoggerArgs {
     /// The name it is registered under
     #[arg(long, value_name = "NAME", default_value = "log")]
     name: String,
-    #[command(flatten)]
-    keys: ListenKeys,
     /// Do not register
     #[arg(long)]
     no_register: bool,
+    #[command(flatten)]
+    keys: ListenKeys,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

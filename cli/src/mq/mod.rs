@@ -25,8 +25,7 @@ Examples:
   turno mq worker --service upper -- tr a-z A-Z       a program for each request
   turno mq client --service echo -n 10 --concurrency 2
 
-They find each other by name through the registry (`turno registry`, or Consul). Addresses do as
-well:
+They find each other by name through the registry (`turno registry`, or Consul), or by address:
   turno mq broker --no-register
   turno mq worker --broker tcp://127.0.0.1:9998 --service echo --builtin echo
   turno mq client --broker tcp://127.0.0.1:9998 --service echo hello";

@@ -29,7 +29,7 @@ const ROWS: usize = 30;
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct TopArgs {
-    /// The admin address of a broker; may be given several times
+    /// The admin address of a broker; repeatable
     #[arg(long, value_name = "IP:PORT", required = true)]
     admin: Vec<SocketAddr>,
     #[command(flatten)]

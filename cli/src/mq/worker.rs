@@ -29,7 +29,7 @@ SIGTERM: take no more, finish what there is, end.";
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct WorkerArgs {
-    /// What to serve; a name that ends in * stands for all that begin so. May be given several times
+    /// What to serve; a name that ends in * stands for all that begin so; repeatable
     #[arg(long, value_name = "NAME", default_value = "default")]
     service: Vec<String>,
     /// The brokers: a name in the registry, or addresses
@@ -52,11 +52,11 @@ pub(super) struct WorkerArgs {
     /// How long it finishes what it has when it is stopped
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     drain: Duration,
-    #[command(flatten)]
-    keys: ConnectKeys,
     /// The program for each request, with its arguments
     #[arg(last = true, value_name = "CMD")]
     command: Vec<String>,
+    #[command(flatten)]
+    keys: ConnectKeys,
 }
 
 /// Serves until a signal stops it.

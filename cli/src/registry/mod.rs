@@ -18,14 +18,16 @@ Examples:
   turno registry
   turno registry --listen 127.0.0.1:8501 --node vm-1 --datacenter dc2
   CONSUL_HTTP_ADDR=127.0.0.1:8501 turno services
-  turno registry --dns-listen 127.0.0.1:8600  then: dig @127.0.0.1 -p 8600 web.service.consul SRV
+  turno registry --dns-listen 127.0.0.1:8600
+  dig @127.0.0.1 -p 8600 web.service.consul SRV
   turno registry --data-dir /var/lib/turno
-  turno registry join http://consul:8500  moves a running registry to a real Consul
-  turno registry --join http://consul:8500  the same at its start; and only passes on once it has moved
+  turno registry join http://consul:8500     moves a running registry to a real Consul
+  turno registry --join http://consul:8500   the same at its start; once it has moved, it passes on
   turno registry --listen 0.0.0.0:8500 --acl-token-file /etc/turno/token
   CONSUL_HTTP_TOKEN=$(cat /etc/turno/token) turno register web.hcl
 
-  turno registry --listen 0.0.0.0:8501 --tls-cert cert.pem --tls-key key.pem --acl-token-file /etc/turno/token
+  turno registry --listen 0.0.0.0:8501 --tls-cert cert.pem --tls-key key.pem \\
+      --acl-token-file /etc/turno/token
   CONSUL_HTTP_ADDR=https://registry:8501 CONSUL_CACERT=ca.pem turno services
 
 Without --data-dir everything is in memory and forgotten at its end. With it, a write is answered
@@ -38,7 +40,7 @@ reads token files and certificates again. See docs/registry.md.";
 #[command(after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
 pub(crate) struct RegistryArgs {
     /// Where to listen; beyond loopback only with a token (or --open-to-network)
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8500")]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8500")]
     listen: SocketAddr,
     /// The name of the node that instances are registered on [default: this machine's name]
     #[arg(long, value_name = "NAME")]

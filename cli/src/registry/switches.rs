@@ -24,7 +24,7 @@ pub(crate) struct Switches {
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Answer Consul's DNS names (web.service.consul) here, over UDP and TCP; Consul's port is 8600 [default: no DNS]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "IP:PORT")]
     dns_listen: Option<SocketAddr>,
     /// Run script checks, whoever registers them: everybody who may register may then run programs here
     #[arg(long)]
@@ -36,13 +36,13 @@ pub(crate) struct Switches {
     /// `ps` does not show it
     #[arg(long, value_name = "TOKEN")]
     acl_token: Vec<Secret>,
-    /// A file whose first line is a token that may do everything; may be given more than once
+    /// A file whose first line is a token that may do everything; repeatable
     #[arg(long, value_name = "FILE")]
     acl_token_file: Vec<PathBuf>,
-    /// A file whose first line is a token that may read everything and write nothing; may be given more than once
+    /// A file whose first line is a token that may read everything and write nothing; repeatable
     #[arg(long, value_name = "FILE")]
     acl_read_token_file: Vec<PathBuf>,
-    /// Tokens and what each may do, in HCL or JSON, rules as in Consul's policies; may be given more than once
+    /// Tokens and what each may do, in HCL or JSON, rules as in Consul's policies; repeatable
     #[arg(long, value_name = "FILE")]
     acl_file: Vec<PathBuf>,
     /// What those may do about whom no rule says anything [default: deny if there are tokens that may not do everything,

@@ -35,7 +35,7 @@ pub(crate) struct ScaleArgs {
     #[arg(value_name = "SERVICE=N")]
     target: Target,
     /// The admin address of the running `turno up`
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8081")]
     admin: SocketAddr,
     #[command(flatten)]
     token: AdminToken,

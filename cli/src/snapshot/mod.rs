@@ -39,16 +39,19 @@ pub(crate) struct SnapshotArgs {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Write everything the registry holds to a file
+    #[command(after_help = "Example:\n  turno snapshot save backup.snap")]
     Save {
         /// The file; it is replaced when the new one is whole
         file: PathBuf,
     },
     /// Replace everything the registry holds by what is in a file
+    #[command(after_help = "Example:\n  turno snapshot restore backup.snap")]
     Restore {
         /// The file
         file: PathBuf,
     },
     /// Show what is in a file, after checking that it is whole
+    #[command(after_help = "Example:\n  turno snapshot inspect backup.snap")]
     Inspect {
         /// The file
         file: PathBuf,

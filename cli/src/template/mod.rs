@@ -78,7 +78,7 @@ pub(crate) struct TemplateArgs {
     #[arg(long, value_name = "HELPER")]
     deny: Vec<String>,
     /// Where to answer for health, metrics and status; nowhere if not given
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
     #[command(flatten)]
     token: AdminToken,

@@ -64,13 +64,13 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "N", default_value = "3", value_parser = replicas)]
     replicas: usize,
     /// Where the balancer accepts requests
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
     /// Where health, metrics, routes, pools and the replicas are shown
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8081")]
     admin: SocketAddr,
     /// Where the embedded registry listens [default: 127.0.0.1:8500]
-    #[arg(long, value_name = "ADDR", conflicts_with = "consul")]
+    #[arg(long, value_name = "IP:PORT", conflicts_with = "consul")]
     registry_listen: Option<SocketAddr>,
     /// How a replica is picked
     #[arg(long, value_name = "NAME", default_value_t)]

@@ -77,7 +77,7 @@ impl Read {
         read.skipped = skipped;
         let by_name: Vec<PathBuf> = mistakes;
         read.problems
-            .extend(by_name.iter().map(|path| wrong_name(path)));
+            .extend(by_name.iter().map(|path| not_one(path)));
         read.problems.extend(
             found
                 .unreadable
@@ -130,9 +130,13 @@ impl Read {
     }
 }
 
-fn wrong_name(path: &Path) -> String {
-    let path = path.display();
-    format!("{path}: a definition file is named .json or .hcl")
+/// Why something that was asked for by name is no definition file.
+fn not_one(path: &Path) -> String {
+    let reason = match path.metadata() {
+        Ok(_) => "a definition file is named .json or .hcl".to_owned(),
+        Err(error) => format!("cannot read it: {error}"),
+    };
+    format!("{}: {reason}", path.display())
 }
 
 /// A number and what is counted.

@@ -1,11 +1,11 @@
 //! The configuration file: TOML as a person writes it. Anything may be missing, no key may be unknown.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::address::Address;
 use super::{
     Config, ConfigError, FixedService, Limits, MAX_WORKERS, Policy, RouteConfig, duration,
 };
@@ -13,8 +13,8 @@ use super::{
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 struct RawConfig {
-    listen: Option<SocketAddr>,
-    admin: Option<SocketAddr>,
+    listen: Option<Address>,
+    admin: Option<Address>,
     workers: Option<usize>,
     policy: Option<Policy>,
     access_log: Option<bool>,
@@ -41,7 +41,7 @@ struct RawRoute {
 #[serde(deny_unknown_fields)]
 struct RawFixed {
     service: String,
-    endpoints: Vec<SocketAddr>,
+    endpoints: Vec<Address>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -112,12 +112,12 @@ fn complete(raw: RawConfig) -> Result<Config, Wrong> {
         }
         Ok(FixedService {
             service: fixed.service,
-            endpoints: fixed.endpoints,
+            endpoints: fixed.endpoints.into_iter().map(|it| it.0).collect(),
         })
     });
     Ok(Config {
-        listen: raw.listen.unwrap_or(default.listen),
-        admin: raw.admin,
+        listen: raw.listen.map_or(default.listen, |it| it.0),
+        admin: raw.admin.map(|it| it.0),
         workers: within(
             "workers",
             raw.workers.unwrap_or(default.workers),
@@ -275,6 +275,10 @@ mod tests {
             (
                 "policy = \"fast\"",
                 "line 1, column 10: unknown variant `fast`",
+            ),
+            (
+                "listen = \":8080\"",
+                "line 1, column 10: expected IP:PORT, as 127.0.0.1:8080",
             ),
             ("workers = ", "line 1"),
             ("workers = 1", "no route"),

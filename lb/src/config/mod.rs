@@ -2,7 +2,10 @@
 //!
 //! What a person writes is parsed here once and never checked again inside. It must not know how the values are used.
 
+mod address;
 mod duration;
+pub use address::parse_address;
+pub(crate) use address::{Address, Addresses};
 pub(crate) use duration::parse as parse_duration;
 mod file;
 pub(crate) use file::located;

@@ -1,7 +1,8 @@
 //! Files that are read again when they change.
 //!
 //! The folder is watched, not the file: editors and deployment tools replace a file by renaming another one over it, and
-//! a watch on the file itself would go away with the old one.
+//! a watch on the file itself would go away with the old one. If the file is a link, what it leads to may change by
+//! whatever else happens in the folder: Kubernetes changes the link `..data` there and nothing else.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -40,12 +41,14 @@ impl WatchedFile {
         let name: OsString = path.file_name().unwrap_or_default().to_owned();
         // One place is enough: a second touch says nothing that the first does not.
         let (sender, touched) = mpsc::channel(1);
+        let file = path.clone();
         let mut watcher =
             notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
                 let ours = match event {
                     Ok(event) => {
+                        let named = |p: &PathBuf| p.file_name() == Some(&name);
                         !event.kind.is_access()
-                            && event.paths.iter().any(|p| p.file_name() == Some(&name))
+                            && (event.paths.iter().any(named) || file.is_symlink())
                     }
                     // Events may have been lost: look.
                     Err(_) => true,
@@ -200,6 +203,26 @@ mod tests {
         };
         let noticed = tokio::time::timeout(Duration::from_secs(10), impatient).await;
         assert!(noticed.is_ok(), "the change is lost");
+    }
+
+    #[tokio::test]
+    async fn a_file_behind_a_link_that_is_turned_is_noticed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, at(name)).expect("linked");
+        for (version, text) in [("..1", "old"), ("..2", "new")] {
+            std::fs::create_dir(at(version)).expect("made");
+            std::fs::write(at(version).join("lb.toml"), text).expect("written");
+        }
+        link("..1", "..data");
+        link("..data/lb.toml", "lb.toml");
+        let mut file = WatchedFile::watch(at("lb.toml")).expect("watched");
+        assert_eq!(file.text(), Some("old"));
+        link("..2", "..tmp");
+        std::fs::rename(at("..tmp"), at("..data")).expect("turned");
+        let noticed = tokio::time::timeout(Duration::from_secs(10), file.changed()).await;
+        assert!(noticed.is_ok(), "the change is lost");
+        assert_eq!(file.text(), Some("new"));
     }
 
     #[tokio::test]

@@ -10,7 +10,9 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::word::Word;
-use crate::config::{ConfigError, FixedService, Policy, RouteConfig, located, parse_duration};
+use crate::config::{
+    Address, Addresses, ConfigError, FixedService, Policy, RouteConfig, located, parse_duration,
+};
 use crate::template::Wait;
 
 /// All that the driver of an HAProxy is told.
@@ -85,9 +87,9 @@ impl Default for Config {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawConfig {
-    listen: Option<Listen>,
-    admin: Option<SocketAddr>,
-    stats: Option<SocketAddr>,
+    listen: Option<Addresses>,
+    admin: Option<Address>,
+    stats: Option<Address>,
     policy: Option<Policy>,
     #[serde(default, rename = "route")]
     routes: Vec<RawRoute>,
@@ -108,13 +110,6 @@ struct RawConfig {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Listen {
-    One(SocketAddr),
-    Many(Vec<SocketAddr>),
-}
-
-#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawRoute {
     host: Option<String>,
@@ -129,7 +124,7 @@ struct RawRoute {
 #[serde(deny_unknown_fields)]
 struct RawFixed {
     service: String,
-    endpoints: Vec<SocketAddr>,
+    endpoints: Vec<Address>,
 }
 
 impl Config {
@@ -163,7 +158,10 @@ impl Config {
         complete(raw)
             .map_err(value)?
             .checked()
-            .map_err(|error| value(("value", error.to_string())))
+            .map_err(|error| match error {
+                ConfigError::Value { field, detail, .. } => value((&field, detail)),
+                other => value(("route", other.to_string())),
+            })
     }
 
     /// Checks what only the whole can show.
@@ -277,13 +275,9 @@ fn complete(raw: RawConfig) -> Result<Config, (&'static str, String)> {
             .map_err(|detail| (field, detail))
     };
     Ok(Config {
-        listen: match raw.listen {
-            None => default.listen,
-            Some(Listen::One(address)) => vec![address],
-            Some(Listen::Many(addresses)) => addresses,
-        },
-        admin: raw.admin,
-        stats: raw.stats,
+        listen: raw.listen.map_or(default.listen, |it| it.0),
+        admin: raw.admin.map(|it| it.0),
+        stats: raw.stats.map(|it| it.0),
         routes: raw
             .routes
             .into_iter()
@@ -294,7 +288,7 @@ fn complete(raw: RawConfig) -> Result<Config, (&'static str, String)> {
             .into_iter()
             .map(|raw| FixedService {
                 service: raw.service,
-                endpoints: raw.endpoints,
+                endpoints: raw.endpoints.into_iter().map(|it| it.0).collect(),
             })
             .collect(),
         template: raw.template,
@@ -370,10 +364,25 @@ mod tests {
                 "line 1, column 1: unknown field `lisen`",
             ),
             ("slots = 1".to_owned(), "no route"),
-            (format!("slots = 0\n{route}"), "slots: expected 1 to 4095"),
+            (
+                format!("slots = 0\n{route}"),
+                ": slots: expected 1 to 4095",
+            ),
             (
                 format!("listen = []\n{route}"),
                 "listen: expected at least one",
+            ),
+            (
+                format!("listen = \":80\"\n{route}"),
+                "line 1, column 10: expected IP:PORT",
+            ),
+            (
+                format!("listen = [\"h:80\"]\n{route}"),
+                "expected IP:PORT, as 127.0.0.1:8080, or 0.0.0.0:8080 for all; found \"h:80\"",
+            ),
+            (
+                format!("listen = 80\n{route}"),
+                "expected an address, or a list of them",
             ),
             (
                 format!("check = \"health\"\n{route}"),

@@ -55,6 +55,9 @@ pub enum HaproxyError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// Somebody else has a port that HAProxy is to have.
+    #[error(transparent)]
+    Listen(#[from] daemon::net::ListenError),
     /// It ended instead of serving.
     #[error("HAProxy ended ({0}) while it started; its log, above, says why")]
     Ended(String),

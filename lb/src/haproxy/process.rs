@@ -54,6 +54,17 @@ impl Master {
         Ok(processes(&text).unwrap_or_default())
     }
 
+    /// Fails if the program cannot be run. Otherwise the check of the file would, for a reason that is not the file's.
+    pub(super) async fn can_start(&self) -> Result<(), HaproxyError> {
+        let mut version = Command::new(&self.program);
+        version.arg("-v").stdin(Stdio::null()).stdout(Stdio::null());
+        let ran = version.stderr(Stdio::null()).status().await;
+        ran.map(drop).map_err(|source| HaproxyError::Program {
+            program: self.program.clone(),
+            source,
+        })
+    }
+
     /// Starts one, and returns when its worker answers.
     pub(super) async fn start(&mut self) -> Result<Processes, HaproxyError> {
         let child = Command::new(&self.program)

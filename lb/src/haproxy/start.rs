@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use daemon::net::ListenError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::HaproxyError;
@@ -18,6 +20,12 @@ use crate::discovery::Discovery;
 /// How long a registry may be silent before HAProxy is started with the file that is there: after a power cut both may
 /// come back, and HAProxy need not wait.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a worker may take to notice that its master was killed, and to give up its ports.
+const ORPHAN_GONE: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether it has.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A HAProxy that follows a registry.
 #[derive(Debug)]
@@ -131,6 +139,10 @@ impl Driver {
             Err(error) if config.attach => return Err(HaproxyError::NotThere(error)),
             Err(_) => false,
         };
+        if !running {
+            self.master.can_start().await?;
+            vacant(&config).await?;
+        }
         let services = config.discovered();
         let restartable = !running && self.note.loaded.is_some() && config.file.exists();
         if restartable
@@ -168,10 +180,53 @@ impl Driver {
     }
 }
 
+/// Fails if somebody else listens where HAProxy is to. HAProxy itself would not: it shares its ports (`SO_REUSEPORT`), and
+/// with another program that does so, as the balancer, it would get a part of the connections and say nothing.
+async fn vacant(config: &Config) -> Result<(), ListenError> {
+    let deadline = Instant::now() + ORPHAN_GONE;
+    for address in config.listen.iter().chain(&config.stats) {
+        loop {
+            match daemon::net::listen(*address) {
+                Err(ListenError::InUse(_)) if Instant::now() < deadline => {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                Err(error @ ListenError::InUse(_)) => return Err(error),
+                // What else is wrong HAProxy says itself; it may have rights that turno has not.
+                _ => break,
+            }
+        }
+    }
+    Ok(())
+}
+
 fn file_error(what: &'static str, path: &Path, source: std::io::Error) -> HaproxyError {
     HaproxyError::File(crate::template::TemplateError::File {
         what,
         path: path.to_owned(),
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_somebody_shares_is_not_vacant() {
+        // As the balancer's workers do, and HAProxy.
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.set_reuseport(true).expect("set");
+        let any = "127.0.0.1:0".parse().expect("an address");
+        socket.bind(any).expect("a free port");
+        let taken = socket.listen(1).expect("it listens");
+        let address = taken.local_addr().expect("it is bound");
+        let config = Config {
+            listen: vec![address],
+            ..Config::default()
+        };
+        let error = vacant(&config).await.expect_err("it is taken");
+        assert!(error.to_string().contains("already in use"), "{error}");
+        drop(taken);
+        assert!(vacant(&config).await.is_ok());
+    }
 }

@@ -166,6 +166,10 @@ impl Agent {
         if config.name.is_empty() || config.name.len() > NAME_LIMIT || config.name.contains(bad) {
             return Err(AgentError::Name(config.name));
         }
+        let unclear = |file: &&PathBuf| files::format_of(file).is_none();
+        if let Some(file) = config.files.iter().find(unclear) {
+            return Err(AgentError::Extension(file.clone()));
+        }
         let touched =
             Touched::watch(&config.files, &config.folders).map_err(|(folder, error)| {
                 AgentError::Watch {

@@ -116,7 +116,10 @@ mod tests {
         let mut touched = Touched::watch(&[], &[folder.path().to_owned()]).expect("watched");
         let begun = Instant::now();
         let patience = WITHOUT_EVENT / 6;
-        while tokio::time::timeout(patience, touched.next()).await.is_err() {
+        while tokio::time::timeout(patience, touched.next())
+            .await
+            .is_err()
+        {
             assert!(begun.elapsed() <= WITHOUT_EVENT, "they are not read");
         }
         assert!(begun.elapsed() >= WITHOUT_EVENT, "nothing happened before");
