@@ -111,8 +111,8 @@ pub(super) async fn run(args: ClientArgs, global: &Global) -> Result<(), Failure
     output::line(&sentence(&summary))?;
     if summary.failed > 0 {
         return Err(Failure::failed(format!(
-            "{} requests were not answered",
-            summary.failed
+            "not answered: {}",
+            requests(summary.failed)
         )));
     }
     Ok(())
@@ -139,14 +139,28 @@ fn sentence(summary: &Summary) -> String {
     let seconds = summary.took.as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
     let rate = summary.answered as f64 / seconds.max(1e-9);
+    let all = summary.answered + summary.failed;
+    let latency = match summary.answered {
+        0 => String::new(),
+        _ => format!(
+            "; p50 {:.1?}, p99 {:.1?}",
+            summary.quantile(0.5),
+            summary.quantile(0.99)
+        ),
+    };
     format!(
-        "{} requests, {} answered, {} failed, in {seconds:.3} s ({rate:.0}/s); p50 {:.1?}, p99 {:.1?}",
-        summary.answered + summary.failed,
+        "{}, {} answered, {} failed, in {seconds:.3} s ({rate:.0}/s){latency}",
+        requests(all),
         summary.answered,
         summary.failed,
-        summary.quantile(0.5),
-        summary.quantile(0.99)
     )
+}
+
+fn requests(number: u64) -> String {
+    match number {
+        1 => "1 request".to_owned(),
+        _ => format!("{number} requests"),
+    }
 }
 
 fn host_name() -> Result<String, Failure> {

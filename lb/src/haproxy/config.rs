@@ -364,10 +364,7 @@ mod tests {
                 "line 1, column 1: unknown field `lisen`",
             ),
             ("slots = 1".to_owned(), "no route"),
-            (
-                format!("slots = 0\n{route}"),
-                ": slots: expected 1 to 4095",
-            ),
+            (format!("slots = 0\n{route}"), ": slots: expected 1 to 4095"),
             (
                 format!("listen = []\n{route}"),
                 "listen: expected at least one",

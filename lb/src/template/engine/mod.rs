@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use handlebars::{
     BlockContext, Context, Handlebars, Helper, HelperDef, HelperResult, Output, RenderContext,
-    RenderErrorReason, Renderable,
+    RenderErrorReason, Renderable, TemplateErrorReason,
 };
 use serde_json::{Value, json};
 
@@ -82,7 +82,11 @@ impl Engine {
             .register_template_string(NAME, text)
             .map_err(|error| {
                 let (line, column) = error.pos().unwrap_or_default();
-                let reason = error.reason().to_string();
+                let reason = match error.reason() {
+                    // What the parser could have gone on with is a list of its own terms.
+                    TemplateErrorReason::InvalidSyntax(_) => UNFINISHED.to_owned(),
+                    reason => reason.to_string(),
+                };
                 TemplateError::Template {
                     path: path.to_owned(),
                     line,
@@ -174,6 +178,9 @@ impl Engine {
         self.session.lock().expect("no holder of this lock panics")
     }
 }
+
+/// What is wrong where the parser cannot go on.
+const UNFINISHED: &str = "this is no Handlebars: what stands in {{…}} cannot be read, a {{ is not closed, or a block {{#…}} has no {{/…}} of its name";
 
 fn reason(reason: &RenderErrorReason) -> String {
     match reason {

@@ -414,3 +414,15 @@ fn a_slot_is_kept_while_its_instance_is_there() {
     let error = text("{{slot 1}}");
     assert!(error.contains("it is (slot GROUP NAME)"), "{error}");
 }
+
+#[test]
+fn a_template_that_ends_too_soon_is_told_so_in_words() {
+    for template in ["{{#each rows}}x", "{{name", "{{ = }}"] {
+        let error = Engine::new(Path::new("t"), template).expect_err(template);
+        let error = error.to_string();
+        assert!(
+            error.contains("a block {{#…}} has no {{/…}}"),
+            "{template}: {error}"
+        );
+    }
+}
