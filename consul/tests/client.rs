@@ -346,7 +346,7 @@ async fn over_a_unix_socket() {
     let error = client.status_leader().await.expect_err("not there yet");
     assert!(
         error.to_string().starts_with(&format!(
-            "cannot reach Consul at {address}: entity not found"
+            "cannot reach Consul at {address}: there is no such socket"
         )),
         "{error}"
     );
