@@ -104,6 +104,27 @@ impl Error {
     }
 }
 
+/// Marks in the words of the libraries for TLS and HTTP, and the mistake that they are signs of.
+const MISTAKES: [(&str, &str); 3] = [
+    (
+        "InvalidContentType",
+        "what answers there does not speak TLS; http:// instead of https://?",
+    ),
+    (
+        "invalid HTTP version parsed",
+        "what answers there does not speak HTTP; https:// instead of http://?",
+    ),
+    (
+        "CaUsedAsEndEntity",
+        "its certificate is an authority's (CA:TRUE), which no server may have; make it with basicConstraints=CA:FALSE",
+    ),
+];
+
+/// Whether it is a mistake in the address or the certificate, which has nothing to do with how much was asked.
+pub(crate) fn is_mistake(reason: &str) -> bool {
+    MISTAKES.iter().any(|(_, mistake)| *mistake == reason)
+}
+
 /// Says the innermost cause of a chain, shortly.
 pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
     let mut cause = error;
@@ -111,8 +132,8 @@ pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
         cause = next;
     }
     let text = cause.to_string();
-    if text.contains("InvalidContentType") {
-        return "what answers there does not speak TLS: http:// instead of https://?".to_owned();
+    if let Some((_, mistake)) = MISTAKES.iter().find(|(mark, _)| text.contains(mark)) {
+        return (*mistake).to_owned();
     }
     match cause.downcast_ref::<io::Error>() {
         Some(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -147,6 +168,35 @@ fn seconds(limit: &Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mistake_is_named() {
+        for (said, word) in [
+            (
+                "received corrupt message of type InvalidContentType",
+                "http:// instead",
+            ),
+            ("invalid HTTP version parsed", "https:// instead"),
+            (
+                "invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))",
+                "CA:FALSE",
+            ),
+        ] {
+            let reason = innermost(&io::Error::other(said));
+            assert!(
+                reason.contains(word) && is_mistake(&reason),
+                "{said}: {reason}"
+            );
+        }
+        let refused = io::Error::from_raw_os_error(111);
+        assert_eq!(innermost(&refused), "connection refused");
+        let name =
+            io::Error::other("failed to lookup address information: Name or service not known");
+        assert!(
+            innermost(&name).contains("not known"),
+            "no number, but a text"
+        );
+    }
 
     #[test]
     fn a_refusal_is_one_short_line() {

@@ -5,6 +5,7 @@
 use std::{process::Stdio, sync::Arc};
 
 use bytes::Bytes;
+use daemon::group::Group;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     process::{Child, Command},
@@ -27,7 +28,8 @@ async fn carry_out(words: Arc<Vec<String>>, max_body: usize, job: Job) -> Outcom
     let Some((program, arguments)) = words.split_first() else {
         return failed(500, false, "there is no program to run");
     };
-    let child = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(arguments)
         .env("TURNO_SERVICE", &job.service)
         .env(
@@ -38,16 +40,18 @@ async fn carry_out(words: Arc<Vec<String>>, max_body: usize, job: Job) -> Outcom
         .env("TURNO_TIME_LEFT_MS", job.time_left.as_millis().to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn();
-    let child = match child {
-        Ok(child) => child,
+        .stderr(Stdio::piped());
+    // A group of its own: a Ctrl-C that ends the worker lets it finish what it has.
+    let (child, mut group) = match Group::start(&mut command) {
+        Ok(started) => started,
         Err(error) => return failed(500, true, &format!("cannot start {program:?}: {error}")),
     };
     match tokio::time::timeout(job.time_left, converse(child, job.body, max_body)).await {
-        Ok(outcome) => outcome,
-        // Dropping the child has killed it; the client has been told by the broker.
+        Ok(outcome) => {
+            group.let_go();
+            outcome
+        }
+        // The group ends here with all it has started; the client has been told by the broker.
         Err(_) => failed(504, false, "the program took longer than the client waits"),
     }
 }
@@ -117,12 +121,16 @@ mod tests {
     use super::*;
 
     async fn run(script: &str, max_body: usize) -> Outcome {
+        run_within(script, max_body, Duration::from_secs(5)).await
+    }
+
+    async fn run_within(script: &str, max_body: usize, time_left: Duration) -> Outcome {
         let words = ["sh", "-c", script].map(str::to_owned).to_vec();
         let job = Job {
             service: "echo".to_owned(),
             id: "id-1".into(),
             attempt: 2,
-            time_left: Duration::from_secs(5),
+            time_left,
             trace: None,
             body: vec!["hello ".into(), "world".into()],
         };
@@ -153,6 +161,37 @@ mod tests {
         ] {
             assert_eq!(run(script, 100).await, want, "{script}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_ended_with_all_it_has_started() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let noted = folder.path().join("child");
+        let hangs = format!("sleep 60 & echo $! > {}; wait", noted.display());
+        // A busy machine may need longer until the child is there.
+        let mut child = None;
+        for limit in [200, 1_000, 10_000].map(Duration::from_millis) {
+            let outcome = run_within(&hangs, 100, limit).await;
+            let text = "the program took longer than the client waits";
+            assert_eq!(outcome, failed(504, false, text));
+            let id = std::fs::read_to_string(&noted).unwrap_or_default();
+            child = id.ends_with('\n').then(|| id.trim().to_owned());
+            if child.is_some() {
+                break;
+            }
+        }
+        let id = child.expect("it had ten seconds to start its child");
+        let lives = || {
+            let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+            stat.contains("(sleep)") && !stat.contains(") Z ")
+        };
+        let gone = async {
+            while lives() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let gone = tokio::time::timeout(Duration::from_secs(10), gone).await;
+        assert!(gone.is_ok(), "its child went on");
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ use crate::{
     connect,
     failure::Failure,
     output,
+    validate::counted,
 };
 
 const AFTER_HELP: &str = "\
@@ -85,14 +86,17 @@ pub(crate) async fn run(args: JoinArgs, global: &Global) -> Result<(), Failure> 
 
 fn report(progress: &Value) -> Result<(), Failure> {
     let moved = &progress["Moved"];
-    let count = |name: &str| moved[name].as_u64().unwrap_or_default();
+    let count = |name: &str, one: &str, many: &str| {
+        let number = moved[name].as_u64().unwrap_or_default();
+        counted(usize::try_from(number).unwrap_or(usize::MAX), one, many)
+    };
     output::line(&format!(
-        "moved to {}: {} instances, {} nodes from outside, {} keys, {} prepared queries; everything is passed on there",
+        "moved to {}: {}, {}, {}, {}; everything is passed on there",
         output::printable(text(progress, "Address")),
-        count("Services"),
-        count("Nodes"),
-        count("Keys"),
-        count("Queries"),
+        count("Services", "instance", "instances"),
+        count("Nodes", "node from outside", "nodes from outside"),
+        count("Keys", "key", "keys"),
+        count("Queries", "prepared query", "prepared queries"),
     ))?;
     for left in moved["Left"].as_array().into_iter().flatten() {
         let left = left.as_str().unwrap_or_default();

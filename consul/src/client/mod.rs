@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::address::Address;
-use crate::error::{Error, innermost, one_line};
+use crate::error::{Error, innermost, is_mistake, one_line};
 use crate::query::{Answer, Query};
 use crate::{Config, config};
 
@@ -262,7 +262,7 @@ impl Client {
         }
         let source = source.without_url();
         let mut reason = innermost(&source);
-        if source.is_request() && !source.is_connect() {
+        if source.is_request() && !source.is_connect() && !is_mistake(&reason) {
             // It took the connection and gave it up. So it does when it ends, and to whoever has too many.
             reason.push_str(TOO_MANY);
         }

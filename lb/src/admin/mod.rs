@@ -10,11 +10,11 @@ use std::time::Instant;
 use daemon::http::{Reply, json, text};
 use http::{Method, StatusCode};
 use prometheus::core::Collector;
-use prometheus::{Encoder, GaugeVec, IntCounterVec, IntGaugeVec, Opts, TextEncoder};
+use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts};
 use tokio::sync::watch;
 
 use crate::discovery::Freshness;
-use crate::observe::Metrics;
+use crate::observe::{Metrics, exposition};
 use crate::routing::RouteTable;
 use crate::snapshot::Snapshot;
 
@@ -62,21 +62,7 @@ impl Admin {
     fn exposition(&self) -> Reply {
         let mut families = self.metrics.registry.gather();
         families.extend(self.moment());
-        families.sort_by(|a, b| a.name().cmp(b.name()));
-        let mut out = Vec::new();
-        let encoder = TextEncoder::new();
-        if let Err(error) = encoder.encode(&families, &mut out) {
-            return text(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                format!("metrics cannot be written: {error}\n"),
-            );
-        }
-        let mut reply = text(StatusCode::OK, String::from_utf8_lossy(&out).into_owned());
-        let format = http::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-        reply
-            .headers_mut()
-            .insert(http::header::CONTENT_TYPE, format);
-        reply
+        exposition(families)
     }
 
     /// What is measured at the moment it is asked for. Made anew each time, so what is gone leaves no series behind.

@@ -6,9 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::address::Address;
-use super::{
-    Config, ConfigError, FixedService, Limits, MAX_WORKERS, Policy, RouteConfig, duration,
-};
+use super::rules::{self, RawFixed, RawRoute, Wrong};
+use super::{Config, ConfigError, Limits, MAX_WORKERS, Policy, duration};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
@@ -24,24 +23,6 @@ struct RawConfig {
     fixed: Vec<RawFixed>,
     #[serde(default)]
     limits: RawLimits,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawRoute {
-    host: Option<String>,
-    path: String,
-    service: String,
-    #[serde(default)]
-    strip_prefix: bool,
-    policy: Option<Policy>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawFixed {
-    service: String,
-    endpoints: Vec<Address>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -93,28 +74,9 @@ pub(crate) fn located(text: &str, error: &toml::de::Error) -> String {
     format!("line {line}, column {column}: {message}")
 }
 
-type Wrong = (String, String);
-
 fn complete(raw: RawConfig) -> Result<Config, Wrong> {
     let default = Config::default();
     let policy = raw.policy.unwrap_or_default();
-    let routes = raw
-        .routes
-        .into_iter()
-        .enumerate()
-        .map(|(i, route)| complete_route(i, route, policy));
-    let fixed = raw.fixed.into_iter().enumerate().map(|(i, fixed)| {
-        if fixed.endpoints.is_empty() {
-            return Err((
-                format!("fixed[{i}].endpoints"),
-                "expected at least one address".to_owned(),
-            ));
-        }
-        Ok(FixedService {
-            service: fixed.service,
-            endpoints: fixed.endpoints.into_iter().map(|it| it.0).collect(),
-        })
-    });
     Ok(Config {
         listen: raw.listen.map_or(default.listen, |it| it.0),
         admin: raw.admin.map(|it| it.0),
@@ -124,20 +86,10 @@ fn complete(raw: RawConfig) -> Result<Config, Wrong> {
             1,
             MAX_WORKERS,
         )?,
-        routes: routes.collect::<Result<_, _>>()?,
-        fixed: fixed.collect::<Result<_, _>>()?,
+        routes: rules::routes(raw.routes, policy)?,
+        fixed: rules::fixed(raw.fixed)?,
         limits: complete_limits(raw.limits)?,
         access_log: raw.access_log.unwrap_or(default.access_log),
-    })
-}
-
-fn complete_route(index: usize, raw: RawRoute, policy: Policy) -> Result<RouteConfig, Wrong> {
-    let route = RouteConfig::new(raw.host.as_deref(), &raw.path, &raw.service)
-        .map_err(|reason| (format!("route[{index}]"), reason))?;
-    Ok(RouteConfig {
-        strip_prefix: raw.strip_prefix,
-        policy: raw.policy.unwrap_or(policy),
-        ..route
     })
 }
 

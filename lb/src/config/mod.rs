@@ -10,6 +10,7 @@ pub(crate) use duration::parse as parse_duration;
 mod file;
 pub(crate) use file::located;
 mod route;
+pub(crate) mod rules;
 mod watch;
 
 use std::fmt;

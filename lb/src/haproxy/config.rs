@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::word::Word;
+use crate::config::rules::{self, RawFixed, RawRoute, Wrong};
 use crate::config::{
     Address, Addresses, ConfigError, FixedService, Policy, RouteConfig, located, parse_duration,
 };
@@ -109,24 +110,6 @@ struct RawConfig {
     wait: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawRoute {
-    host: Option<String>,
-    path: String,
-    service: String,
-    #[serde(default)]
-    strip_prefix: bool,
-    policy: Option<Policy>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawFixed {
-    service: String,
-    endpoints: Vec<Address>,
-}
-
 impl Config {
     /// Puts file and sockets into `folder`.
     #[must_use]
@@ -150,17 +133,17 @@ impl Config {
             path: path.to_owned(),
             detail: located(&text, &error),
         })?;
-        let value = |(field, detail): (&str, String)| ConfigError::Value {
+        let value = |(field, detail)| ConfigError::Value {
             path: path.to_owned(),
-            field: field.to_owned(),
+            field,
             detail,
         };
         complete(raw)
             .map_err(value)?
             .checked()
             .map_err(|error| match error {
-                ConfigError::Value { field, detail, .. } => value((&field, detail)),
-                other => value(("route", other.to_string())),
+                ConfigError::Value { field, detail, .. } => value((field, detail)),
+                other => value(("route".to_owned(), other.to_string())),
             })
     }
 
@@ -256,41 +239,21 @@ impl Config {
     }
 }
 
-fn complete(raw: RawConfig) -> Result<Config, (&'static str, String)> {
+fn complete(raw: RawConfig) -> Result<Config, Wrong> {
     let default = raw
         .dir
         .map_or_else(Config::default, |dir| Config::default().in_folder(&dir));
     let policy = raw.policy.unwrap_or_default();
-    let route = |raw: RawRoute| {
-        RouteConfig::new(raw.host.as_deref(), &raw.path, &raw.service)
-            .map(|route| RouteConfig {
-                strip_prefix: raw.strip_prefix,
-                policy: raw.policy.unwrap_or(policy),
-                ..route
-            })
-            .map_err(|reason| ("route", reason))
-    };
-    let duration = |field, text: Option<String>, default| {
+    let duration = |field: &str, text: Option<String>, default| {
         text.map_or(Ok(default), |text| parse_duration(&text))
-            .map_err(|detail| (field, detail))
+            .map_err(|detail| (field.to_owned(), detail))
     };
     Ok(Config {
         listen: raw.listen.map_or(default.listen, |it| it.0),
         admin: raw.admin.map(|it| it.0),
         stats: raw.stats.map(|it| it.0),
-        routes: raw
-            .routes
-            .into_iter()
-            .map(route)
-            .collect::<Result<_, _>>()?,
-        fixed: raw
-            .fixed
-            .into_iter()
-            .map(|raw| FixedService {
-                service: raw.service,
-                endpoints: raw.endpoints.into_iter().map(|it| it.0).collect(),
-            })
-            .collect(),
+        routes: rules::routes(raw.routes, policy)?,
+        fixed: rules::fixed(raw.fixed)?,
         template: raw.template,
         file: raw.file.unwrap_or(default.file),
         socket: raw.socket.unwrap_or(default.socket),
@@ -304,7 +267,7 @@ fn complete(raw: RawConfig) -> Result<Config, (&'static str, String)> {
         wait: raw
             .wait
             .map_or(Ok(default.wait), |text| text.parse())
-            .map_err(|detail| ("wait", detail))?,
+            .map_err(|detail| ("wait".to_owned(), detail))?,
     })
 }
 

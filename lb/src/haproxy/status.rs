@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use daemon::http::{Reply, json, text};
 use http::{Method, StatusCode};
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry,
 };
 use serde_json::{Value, json};
 
 use super::render::Backends;
 use crate::discovery::Freshness;
+use crate::observe::exposition;
 
 /// Upper bounds of the time from a snapshot to HAProxy's last answer, in seconds.
 const BUCKETS: [f64; 10] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0];
@@ -254,18 +255,7 @@ impl Pages {
             families.extend(prometheus::core::Collector::collect(&change));
         }
         families.extend(self.registry_age());
-        families.sort_by(|a, b| a.name().cmp(b.name()));
-        let mut out = Vec::new();
-        if let Err(error) = TextEncoder::new().encode(&families, &mut out) {
-            let what = format!("metrics cannot be written: {error}\n");
-            return text(StatusCode::INTERNAL_SERVER_ERROR, what);
-        }
-        let mut reply = text(StatusCode::OK, String::from_utf8_lossy(&out).into_owned());
-        let format = http::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-        reply
-            .headers_mut()
-            .insert(http::header::CONTENT_TYPE, format);
-        reply
+        exposition(families)
     }
 
     fn count_slots(&self) {

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use daemon::http::{Reply, json, text};
 use http::{Method, StatusCode};
 use prometheus::core::Collector;
-use prometheus::{Encoder, GaugeVec, IntCounterVec, IntGaugeVec, Opts, TextEncoder};
+use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts};
 use serde_json::{Value, json};
 
 use super::board::{Board, State};
+use crate::observe::exposition;
 
 /// Answers questions about one running watcher. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -115,18 +116,7 @@ fn metrics(state: &State) -> Reply {
     let mut families = dependency_metrics(state, now);
     families.extend(template_metrics(state));
     families.retain(|family| !family.get_metric().is_empty());
-    families.sort_by(|a, b| a.name().cmp(b.name()));
-    let mut out = Vec::new();
-    if let Err(error) = TextEncoder::new().encode(&families, &mut out) {
-        let error = format!("metrics cannot be written: {error}\n");
-        return text(StatusCode::INTERNAL_SERVER_ERROR, error);
-    }
-    let mut reply = text(StatusCode::OK, String::from_utf8_lossy(&out).into_owned());
-    let format = http::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    reply
-        .headers_mut()
-        .insert(http::header::CONTENT_TYPE, format);
-    reply
+    exposition(families)
 }
 
 type Families = Vec<prometheus::proto::MetricFamily>;

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use daemon::backoff::Backoff;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::server::{IDLE, PAUSES, REQUEST_MAX, Server, TCP_CONNECTIONS};
+use super::server::{IDLE, PAUSES, REQUEST_MAX, Server, streams};
 
 /// Most questions under way at once; more are dropped, and asked again by their resolvers.
 const UNDER_WAY: usize = 1024;
@@ -36,7 +36,7 @@ impl Server {
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = datagrams(Arc::new(udp), &to) => {}
-            () = streams(&tcp, &to) => {}
+            () = streams(&tcp, |stream| converse(stream, to.clone())) => {}
         }
     }
 }
@@ -107,38 +107,8 @@ fn failure(mut question: Vec<u8>) -> Vec<u8> {
     question
 }
 
-async fn streams(listener: &TcpListener, to: &To) {
-    let places = Arc::new(Semaphore::new(TCP_CONNECTIONS));
-    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
-    let mut connections = JoinSet::new();
-    loop {
-        // Never closed, so waiting cannot fail.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
-        let accepted = listener.accept().await;
-        while connections.try_join_next().is_some() {}
-        match accepted {
-            Ok((stream, client)) => {
-                backoff.reset();
-                let to = to.clone();
-                connections.spawn(async move {
-                    if let Err(error) = converse(stream, &to).await {
-                        debug!(%client, %error, "a DNS connection ended");
-                    }
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                debug!(%error, "a DNS connection was not accepted");
-                tokio::time::sleep(backoff.next_delay()).await;
-            }
-        }
-    }
-}
-
 /// One question after another, each over a connection of its own to the other server.
-async fn converse(mut client: TcpStream, to: &To) -> io::Result<()> {
+async fn converse(mut client: TcpStream, to: To) -> io::Result<()> {
     loop {
         let length = match timeout(IDLE, client.read_u16()).await? {
             Ok(length) if (HEAD..=REQUEST_MAX).contains(&length.into()) => length,

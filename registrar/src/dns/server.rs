@@ -96,10 +96,14 @@ impl Server {
     {
         info!(address = %self.address, "DNS listens");
         let respond = Arc::new(respond);
+        let conversation = |stream| {
+            let respond = Arc::clone(&respond);
+            async move { converse(stream, &*respond).await }
+        };
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = datagrams(&self.udp, &*respond) => {}
-            () = streams(&self.tcp, &respond) => {}
+            () = streams(&self.tcp, conversation) => {}
         }
     }
 }
@@ -129,13 +133,13 @@ async fn datagrams(socket: &UdpSocket, respond: &impl Fn(&[u8], Transport) -> Op
     }
 }
 
-async fn streams<F>(listener: &TcpListener, respond: &Arc<F>)
+/// Accepts connections, so many at once, and has each conversed with. They end when this is given up.
+pub(super) async fn streams<F>(listener: &TcpListener, converse: impl Fn(TcpStream) -> F)
 where
-    F: Fn(&[u8], Transport) -> Option<Vec<u8>> + Send + Sync + 'static,
+    F: Future<Output = io::Result<()>> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(TCP_CONNECTIONS));
     let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
-    // Ends the connections when this function is given up.
     let mut connections = JoinSet::new();
     loop {
         // Never closed, so waiting cannot fail.
@@ -147,9 +151,9 @@ where
         match accepted {
             Ok((stream, client)) => {
                 backoff.reset();
-                let respond = Arc::clone(respond);
+                let conversation = converse(stream);
                 connections.spawn(async move {
-                    if let Err(error) = converse(stream, &*respond).await {
+                    if let Err(error) = conversation.await {
                         debug!(%client, %error, "a DNS connection ended");
                     }
                     drop(place);

@@ -8,7 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use consul::types::Status;
-use rustix::process::{Pid, Signal, kill_process_group};
+use daemon::group::Group;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
@@ -139,17 +139,14 @@ impl Run {
         };
         // One pipe for both outputs, so that they stay in the order written.
         let (read, write) = io::pipe()?;
-        let child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(write.try_clone()?)
-            .stderr(write)
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()?;
-        // The command, and our ends of the pipe for writing with it, is gone here: the pipe ends with the program.
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null());
+        command.stdout(write.try_clone()?).stderr(write);
+        let (child, group) = Group::start(&mut command)?;
+        drop(command);
+        // Our ends of the pipe for writing went with the command: the pipe ends with the program.
         Ok(Self {
-            group: Group::of(&child),
+            group,
             child,
             pipe: Receiver::from_owned_fd(read.into())?,
             tail: Tail::new(output_limit),
@@ -171,7 +168,8 @@ impl Run {
             () = &mut reading => (self.child.wait().await?, true),
         };
         if silent {
-            self.group.ended();
+            // Nobody of the group is left who holds the output.
+            self.group.let_go();
         }
         Ok(status)
     }
@@ -194,32 +192,6 @@ async fn drain(pipe: &mut Receiver, tail: &mut Tail) {
     // An error of a pipe is as good as its end: the exit status decides.
     while let Ok(n @ 1..) = pipe.read(&mut buffer).await {
         tail.push(&buffer[..n]);
-    }
-}
-
-/// A process group that is killed when dropped.
-struct Group(Option<Pid>);
-
-impl Group {
-    /// The group that `child` leads.
-    fn of(child: &Child) -> Self {
-        let id = child.id().and_then(|id| i32::try_from(id).ok());
-        Group(id.and_then(Pid::from_raw))
-    }
-
-    /// The output has ended, so nobody of the group who holds it is left, and the leader is gone: its number may be
-    /// given to a stranger.
-    fn ended(&mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            // Fails if nobody is left, which is the usual case.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
     }
 }
 

@@ -293,7 +293,12 @@ fn read(path: &Path) -> Result<String, AccessError> {
     let read = || {
         let mut text = String::new();
         let file = std::fs::File::open(path)?;
-        file.take(FILE_LIMIT).read_to_string(&mut text)?;
+        file.take(FILE_LIMIT + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > FILE_LIMIT {
+            // Cut short it might still be read, without the rules at its end.
+            let reason = format!("it is longer than {FILE_LIMIT} bytes");
+            return Err(std::io::Error::other(reason));
+        }
         Ok(text)
     };
     read().map_err(|error| AccessError::Unreadable {

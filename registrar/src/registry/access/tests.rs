@@ -168,3 +168,22 @@ fn tokens_are_read_again_and_a_mistake_changes_nothing() {
     assert!(access.reload().is_err());
     assert_eq!(level(&access, Some("two")), Some(Level::Write));
 }
+
+#[test]
+fn a_file_that_would_be_cut_short_is_refused() {
+    let files = Files::new();
+    let mut text =
+        "token \"a\" { secret = \"a\" key_prefix \"\" { policy = \"write\" } }\n".to_owned();
+    text.push_str(&" ".repeat(FILE_LIMIT as usize));
+    // What a reader of the beginning alone would never see.
+    text.push_str("token \"anonymous\" { key_prefix \"\" { policy = \"deny\" } }");
+    let config = AccessConfig {
+        files: vec![files.with("rules", &text)],
+        otherwise: Some(Otherwise::Read),
+        ..AccessConfig::default()
+    };
+    let error = Access::load(config)
+        .expect_err("it is too long")
+        .to_string();
+    assert!(error.contains("it is longer than 1048576 bytes"), "{error}");
+}

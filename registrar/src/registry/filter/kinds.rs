@@ -48,18 +48,17 @@ const PROXY: Kind = Struct(&[
 ]);
 const CONNECT: Kind = Struct(&[("Native", Bool)]);
 
-/// A row of `catalog/nodes`.
-pub(in super::super) static NODE: Kind = Struct(&[
+type Fields<const N: usize> = [(&'static str, Kind); N];
+
+static NODE_FIELDS: Fields<6> = [
     ("ID", Text),
     ("Node", Text),
     ("Address", Text),
     ("Datacenter", Text),
     ("TaggedAddresses", Map(&TEXT)),
     ("Meta", Map(&TEXT)),
-]);
-
-/// An instance in `catalog/node` and `health/service`.
-pub(in super::super) static NODE_SERVICE: Kind = Struct(&[
+];
+static SERVICE_FIELDS: Fields<12> = [
     ("Kind", Text),
     ("ID", Text),
     ("Service", Text),
@@ -72,7 +71,13 @@ pub(in super::super) static NODE_SERVICE: Kind = Struct(&[
     ("EnableTagOverride", Bool),
     ("Proxy", PROXY),
     ("Connect", CONNECT),
-]);
+];
+
+/// A row of `catalog/nodes`.
+pub(in super::super) static NODE: Kind = Struct(&NODE_FIELDS);
+
+/// An instance in `catalog/node` and `health/service`.
+pub(in super::super) static NODE_SERVICE: Kind = Struct(&SERVICE_FIELDS);
 
 /// A check.
 pub(in super::super) static CHECK: Kind = Struct(&[
@@ -88,36 +93,10 @@ pub(in super::super) static CHECK: Kind = Struct(&[
     ("Type", Text),
 ]);
 
-/// A row of `health/service`. The parts are those above; a static cannot be copied out of another.
+/// A row of `health/service`.
 pub(in super::super) static HEALTH: Kind = Struct(&[
-    (
-        "Node",
-        Struct(&[
-            ("ID", Text),
-            ("Node", Text),
-            ("Address", Text),
-            ("Datacenter", Text),
-            ("TaggedAddresses", Map(&TEXT)),
-            ("Meta", Map(&TEXT)),
-        ]),
-    ),
-    (
-        "Service",
-        Struct(&[
-            ("Kind", Text),
-            ("ID", Text),
-            ("Service", Text),
-            ("Tags", List(&TEXT)),
-            ("Address", Text),
-            ("TaggedAddresses", Map(&ADDRESS)),
-            ("Meta", Map(&TEXT)),
-            ("Port", Int),
-            ("Weights", WEIGHTS),
-            ("EnableTagOverride", Bool),
-            ("Proxy", PROXY),
-            ("Connect", CONNECT),
-        ]),
-    ),
+    ("Node", Struct(&NODE_FIELDS)),
+    ("Service", Struct(&SERVICE_FIELDS)),
     ("Checks", List(&CHECK)),
 ]);
 
@@ -144,17 +123,4 @@ pub(in super::super) static CATALOG_SERVICE: Kind = Struct(&[
 ]);
 
 /// A row of `agent/services`.
-pub(in super::super) static AGENT_SERVICE: Kind = Struct(&[
-    ("Kind", Text),
-    ("ID", Text),
-    ("Service", Text),
-    ("Tags", List(&TEXT)),
-    ("Meta", Map(&TEXT)),
-    ("Port", Int),
-    ("Address", Text),
-    ("TaggedAddresses", Map(&ADDRESS)),
-    ("Weights", WEIGHTS),
-    ("EnableTagOverride", Bool),
-    ("Proxy", PROXY),
-    ("Connect", CONNECT),
-]);
+pub(in super::super) static AGENT_SERVICE: Kind = Struct(&SERVICE_FIELDS);

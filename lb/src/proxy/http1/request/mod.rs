@@ -94,10 +94,10 @@ pub(crate) fn parse<'s, 'a>(
     let old = version == 0;
     let meaning = Meaning::of(&fields, old)?;
     let host = match (target.authority, meaning.host) {
+        // A Host there must be, whatever the target says (RFC 9112 §3.2).
+        (_, None) if !old => return Err(Invalid::bad("there is no Host")),
         (Some(authority), _) => authority,
-        (None, Some(host)) => host,
-        (None, None) if old => b"",
-        (None, None) => return Err(Invalid::bad("there is no Host")),
+        (None, host) => host.unwrap_or_default(),
     };
     Ok(Parsed::Complete(RequestHead {
         len,

@@ -238,6 +238,7 @@ fn what_could_be_read_two_ways_is_refused() {
             "GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
             400,
         ),
+        ("GET http://a/x HTTP/1.1\r\n\r\n".to_owned(), 400),
         ("GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 400),
         // request line
         (format!("GET  / HTTP/1.1\r\n{host}\r\n"), 400),
