@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 /// A program that turno's tests need and that is not part of turno.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
+    /// The browser, or its headless shell under that name.
+    Chromium,
     /// The registry of HashiCorp, 1.8 or newer.
     Consul,
     /// Any version since 7.75 (`--fail-with-body` is not used; `-X` and `-sS` are).
@@ -33,6 +35,7 @@ impl Part {
     /// The name of the program.
     pub fn program(self) -> &'static str {
         match self {
+            Part::Chromium => "chromium",
             Part::Consul => "consul",
             Part::Curl => "curl",
             Part::Haproxy => "haproxy",

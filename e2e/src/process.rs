@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -36,14 +36,32 @@ impl Process {
     /// # Panics
     /// If the program cannot be started.
     pub fn start(name: &str, command: Command) -> Process {
+        Process::spawn(name, command, Stdio::null(), None)
+    }
+
+    /// The same for a program that is spoken to: its stdin and stdout are pipes, and only stderr goes to [`Self::output`].
+    ///
+    /// # Panics
+    /// If the program cannot be started.
+    pub fn start_on_pipes(name: &str, command: Command) -> (Process, ChildStdin, ChildStdout) {
+        let mut process = Process::spawn(name, command, Stdio::piped(), Some(Stdio::piped()));
+        let pipes = (process.child.stdin.take(), process.child.stdout.take());
+        let (Some(stdin), Some(stdout)) = pipes else {
+            panic!("{name} was started with pipes");
+        };
+        (process, stdin, stdout)
+    }
+
+    /// Without a `stdout` of its own it goes where stderr goes.
+    fn spawn(name: &str, command: Command, stdin: Stdio, stdout: Option<Stdio>) -> Process {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let output = folder.path().join("output");
         let file = File::create(&output).expect("the folder was just made");
         let clone = file.try_clone().expect("a file handle can be duplicated");
         let mut command = tied_to_this_thread(command);
         let child = command
-            .stdin(Stdio::null())
-            .stdout(file)
+            .stdin(stdin)
+            .stdout(stdout.unwrap_or_else(|| file.into()))
             .stderr(clone)
             .process_group(0)
             .spawn()

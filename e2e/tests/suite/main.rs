@@ -29,11 +29,13 @@ macro_rules! on_both_registries {
     };
 }
 
+mod browsed;
 mod cut_off;
 mod explained;
 mod federated;
 mod functions;
 mod haproxy;
+mod haproxy_asked;
 mod haproxy_load;
 mod input;
 mod membership;

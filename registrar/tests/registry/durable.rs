@@ -84,6 +84,12 @@ async fn fill(registry: &Running) {
         "",
     )
     .await;
+    // Nobody listens there; what the first probe found must not come between two looks.
+    registry
+        .until("/v1/agent/checks", |checks| {
+            checks["tcp"]["Status"] == "critical" && checks["alias"]["Status"] == "critical"
+        })
+        .await;
     let far = r#"{"Node":"n1","Address":"10.0.0.1","Service":{"Service":"far","Port":9},
         "Check":{"Name":"c","Status":"passing","Definition":{"TCP":"x"}}}"#;
     put(registry, "/v1/catalog/register", far).await;

@@ -2,13 +2,12 @@
 //! wrong leaves the registry as it was.
 
 use std::path::Path;
-use std::time::Duration;
 
 use registrar::registry::{Registry, RegistryConfig};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{LIMIT, Running};
+use crate::support::Running;
 
 /// A registry of its own name, with what else `change` asks for.
 async fn start(node: &str, change: impl FnOnce(&mut RegistryConfig)) -> Running {
@@ -37,17 +36,7 @@ async fn ask_to_join(registry: &Running, target: &str) {
 
 /// Waits until the progress of a move is as `good` says.
 async fn until(registry: &Running, good: impl Fn(&Value) -> bool) -> Value {
-    let waiting = async {
-        loop {
-            let progress = registry.get("/v1/turno/join").await.json();
-            if good(&progress) {
-                return progress;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let limit = tokio::time::timeout(LIMIT, waiting).await;
-    limit.expect("it comes true in time")
+    registry.until("/v1/turno/join", good).await
 }
 
 async fn moved(registry: &Running, target: &Running) -> Value {

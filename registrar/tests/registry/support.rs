@@ -127,6 +127,21 @@ impl Running {
         self.send("GET", path, "", "").await
     }
 
+    /// Asks again and again until the answer is as `good` says.
+    pub(crate) async fn until(&self, path: &str, good: impl Fn(&Value) -> bool) -> Value {
+        let waiting = async {
+            loop {
+                let answer = self.get(path).await.json();
+                if good(&answer) {
+                    return answer;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let limit = tokio::time::timeout(LIMIT, waiting).await;
+        limit.unwrap_or_else(|_| panic!("{path} is not as it should be after {LIMIT:?}"))
+    }
+
     pub(crate) async fn put(&self, path: &str, body: &str) -> Got {
         self.send("PUT", path, "", body).await
     }

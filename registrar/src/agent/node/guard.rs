@@ -132,3 +132,31 @@ impl Guard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::node::TTL_MIN;
+    use crate::check::Scripts;
+
+    /// Consul ends a session after up to twice its TTL; with 20 s asked for, the node must be gone after 20 s.
+    #[test]
+    fn a_session_lasts_half_of_what_the_node_may() {
+        let client = Client::new(consul::Config::new("127.0.0.1:1".to_owned()));
+        let config = NodeConfig {
+            name: "vm-1".to_owned(),
+            address: "127.0.0.1".to_owned(),
+            ttl: TTL_MIN,
+            machine: "m".to_owned(),
+            scripts: Scripts::Off,
+            reports: None,
+        };
+        let guard = Guard::new(client.expect("a client"), &config, "me");
+        let asked = guard.request();
+        assert_eq!(
+            (asked.ttl.as_str(), asked.lock_delay.as_str()),
+            ("10s", "0s")
+        );
+        assert_eq!(asked.behavior, Behavior::Delete);
+    }
+}
