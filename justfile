@@ -7,7 +7,7 @@ default:
 up *ARGS:
     cargo run --release -- up {{ARGS}}
 
-# Fetch the real programs that tests and benchmark need (Consul, HAProxy, nginx, wrk) into .real-parts/.
+# Fetch the real programs that tests and benchmark need (Consul, HAProxy, nginx, Chromium, wrk) into .real-parts/.
 real-parts:
     scripts/real-parts
 

@@ -13,5 +13,7 @@ pub mod durable;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod join;
+#[cfg(test)]
+mod ports;
 pub mod register;
 pub mod registry;

@@ -3,7 +3,7 @@
 //! A Consul that is not there is skipped out loud, and an error in CI.
 
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -13,10 +13,14 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::ports;
 use crate::registry::{AccessConfig, Registry, RegistryConfig};
 
 /// Nothing here takes this long unless it is broken.
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
+
+/// How often a Consul is started before something else must be wrong than a port that is taken.
+const STARTS: usize = 3;
 
 /// A running registry; it ends with the value.
 #[derive(Debug)]
@@ -76,32 +80,31 @@ impl Backend {
             let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {text}");
             return None;
         };
+        for _ in 0..STARTS {
+            let mut backend = Self::start(&program);
+            if backend.is_up().await {
+                return Some(backend);
+            }
+        }
+        panic!("consul ended at its start, {STARTS} times");
+    }
+
+    fn start(program: &Path) -> Self {
         let data = tempfile::tempdir().expect("a folder");
-        let ports: [u16; 4] = free_ports();
-        let child = Command::new(program)
-            .args([
-                "agent",
-                "-dev",
-                "-node",
-                "here",
-                "-bind",
-                "127.0.0.1",
-                "-client",
-                "127.0.0.1",
-            ])
-            .args(["-log-level", "err", "-dns-port", "-1", "-grpc-port", "-1"])
-            .args([
-                "-http-port",
-                &ports[0].to_string(),
-                "-server-port",
-                &ports[1].to_string(),
-            ])
-            .args([
-                "-serf-lan-port",
-                &ports[2].to_string(),
-                "-serf-wan-port",
-                &ports[3].to_string(),
-            ])
+        let ports: [u16; 4] = ports::free();
+        let mut command = Command::new(program);
+        command.args("agent -dev -node here -bind 127.0.0.1 -client 127.0.0.1".split(' '));
+        command.args("-log-level err -dns-port -1 -grpc-port -1".split(' '));
+        let flags = [
+            "-http-port",
+            "-server-port",
+            "-serf-lan-port",
+            "-serf-wan-port",
+        ];
+        for (flag, port) in flags.iter().zip(ports) {
+            command.args([flag.to_string(), port.to_string()]);
+        }
+        let child = command
             .current_dir(data.path())
             .env_clear()
             .env("HOME", data.path())
@@ -110,19 +113,26 @@ impl Backend {
             .stderr(Stdio::null())
             .spawn()
             .expect("consul can be started");
-        let backend = Self {
+        Self {
             name: "consul",
             address: SocketAddr::from(([127, 0, 0, 1], ports[0])),
             shutdown: CancellationToken::new(),
             consul: Some((child, data)),
-        };
-        let client = backend.client();
+        }
+    }
+
+    /// Waits until Consul knows itself. `false`: it has ended, as it does when somebody took one of its ports meanwhile.
+    async fn is_up(&mut self) -> bool {
+        let client = self.client();
+        let mut lives = true;
         eventually("consul to know itself", async || {
+            let ended = self.consul.as_mut().map(|(child, _)| child.try_wait());
+            lives = matches!(ended, Some(Ok(None)));
             let node = client.catalog_node("here").await.ok().flatten();
-            node.is_some_and(|node| !node.services.is_empty())
+            !lives || node.is_some_and(|node| !node.services.is_empty())
         })
         .await;
-        Some(backend)
+        lives
     }
 
     /// All there are.
@@ -148,21 +158,6 @@ fn find() -> Option<PathBuf> {
     folders
         .map(|folder| folder.join("consul"))
         .find(|program| program.is_file())
-}
-
-/// Ports the kernel has just given out, held together so that they differ.
-fn free_ports<const N: usize>() -> [u16; N] {
-    let held: [_; N] = std::array::from_fn(|_| {
-        loop {
-            let tcp = TcpListener::bind("127.0.0.1:0").expect("a free port");
-            let address = tcp.local_addr().expect("it is bound");
-            // Gossip wants the same port for both.
-            if let Ok(udp) = UdpSocket::bind(address) {
-                return (address.port(), tcp, udp);
-            }
-        }
-    });
-    held.map(|(port, _, _)| port)
 }
 
 /// Waits until `condition` holds, within [`LIMIT`].

@@ -1,7 +1,7 @@
 //! The same questions to a real Consul, where there is one: the table is still true, and ours agrees.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,9 +10,12 @@ use super::Transport;
 use super::fixture::{Fixture, requests};
 use super::measured::{ours, table};
 use super::show::Question;
+use crate::ports;
 
 /// How long the agent may take to be ready.
 const START: Duration = Duration::from_secs(60);
+/// How often it is started before something else must be wrong than a port that is taken.
+const STARTS: usize = 3;
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -49,15 +52,17 @@ impl Drop for Agent {
 
 impl Agent {
     fn start(program: &PathBuf) -> Agent {
-        // Given back just before the agent takes them.
-        let held: Vec<TcpListener> = (0..5)
-            .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
-            .collect();
-        let ports: Vec<u16> = held
-            .iter()
-            .map(|listener| listener.local_addr().expect("it is bound").port())
-            .collect();
-        drop(held);
+        for _ in 0..STARTS {
+            let mut agent = Agent::spawn(program);
+            if agent.is_up() {
+                return agent;
+            }
+        }
+        panic!("Consul ended at its start, {STARTS} times");
+    }
+
+    fn spawn(program: &PathBuf) -> Agent {
+        let ports: [u16; 5] = ports::free();
         let flags = [
             "-http-port",
             "-dns-port",
@@ -77,17 +82,26 @@ impl Agent {
             .spawn()
             .expect("Consul starts");
         let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-        let agent = Agent {
+        Agent {
             child,
             http: at(ports[0]),
             dns: at(ports[1]),
-        };
+        }
+    }
+
+    /// Waits until it can be asked. `false`: it has ended, as it does when somebody took one of its ports meanwhile.
+    fn is_up(&mut self) -> bool {
         let started = Instant::now();
-        while !agent.is_ready() {
+        loop {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return false;
+            }
+            if self.is_ready() {
+                return true;
+            }
             assert!(started.elapsed() < START, "Consul is not ready");
             std::thread::sleep(Duration::from_millis(50));
         }
-        agent
     }
 
     /// Has a leader, and has brought its own node into the catalog.
