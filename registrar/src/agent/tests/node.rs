@@ -1,7 +1,6 @@
 //! The way without an agent: checks run here, a host that is cut off leaves and comes back.
 
 use std::path::Path;
-use std::time::Duration;
 
 use consul::types::Status;
 use consul::{Client, Config, Query};
