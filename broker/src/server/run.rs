@@ -322,9 +322,9 @@ impl Loop {
         }
     }
 
-    fn send(&self, peer: Peer, frames: Vec<bytes::Bytes>) -> Result<(), SendError> {
+    fn send(&mut self, peer: Peer, frames: Vec<bytes::Bytes>) -> Result<(), SendError> {
         let link = Link(peer.0 >> 1);
-        match (&self.back, peer.0 & 1) {
+        match (&mut self.back, peer.0 & 1) {
             (_, 0) => self.front.try_send(link, frames),
             (Some(back), _) => back.try_send(link, frames),
             (None, _) => Err(SendError::Gone),

@@ -11,8 +11,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use omq_proto::proto::mechanism::{
-    CurveKeypair, CurvePublicKey, CurveSecretKey, CurveServerOptions, MechanismPeerInfo,
+use omq_proto::{
+    MechanismSetup,
+    proto::mechanism::{
+        CurveKeypair, CurvePublicKey, CurveSecretKey, CurveServerOptions, MechanismPeerInfo,
+    },
 };
 use omq_tokio::Options;
 use tracing::warn;
@@ -137,10 +140,10 @@ impl Guard {
         }
     }
 
-    /// Options of a socket that this guards; `owners` is who has which identity at the moment.
-    pub(super) fn apply(guard: Option<&Self>, owners: &Owners, options: Options) -> Options {
+    /// How a socket that this guards lets peers in; `owners` is who has which identity at the moment.
+    pub(super) fn mechanism(guard: Option<&Self>, owners: &Owners) -> MechanismSetup {
         let Some(guard) = guard else {
-            return options;
+            return MechanismSetup::Null;
         };
         let (allowed, owners) = (Arc::clone(&guard.allowed), owners.clone());
         let admit = move |peer: &MechanismPeerInfo| {
@@ -157,8 +160,10 @@ impl Guard {
             }
             !taken
         };
-        let server = CurveServerOptions::default().authenticator(admit);
-        options.curve_server_with_options(guard.keys.0.clone(), server)
+        MechanismSetup::CurveServer {
+            our_keypair: guard.keys.0.clone(),
+            options: CurveServerOptions::default().authenticator(admit),
+        }
     }
 }
 
@@ -208,14 +213,6 @@ impl Owners {
             }
         }
     }
-
-    /// Only these connections are left.
-    pub(super) fn retain(&self, live: impl Fn(u64) -> bool) {
-        self.map().retain(|_, owner| {
-            owner.connections.retain(|&it| live(it));
-            !owner.connections.is_empty()
-        });
-    }
 }
 
 #[cfg(test)]
@@ -256,7 +253,7 @@ mod tests {
         assert!(owners.is_anothers(&name, PublicKey([2; 32])));
         owners.went(&name, 11);
         assert!(owners.came(&name, [2; 32], 13));
-        owners.retain(|_| false);
+        owners.went(&name, 13);
         assert!(!owners.is_anothers(&name, PublicKey([1; 32])));
     }
 }

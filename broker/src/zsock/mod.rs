@@ -44,6 +44,8 @@ const SEND_QUEUE: u32 = 1000;
 const RECEIVE_QUEUE: u32 = 1000;
 /// Connections that come and go unseen before the list of connections is read anew.
 const MONITOR_QUEUE: usize = 16_384;
+/// How often connections are looked at for their silence.
+const SWEEP: Duration = Duration::from_millis(500);
 /// Time to send what is queued when a socket closes.
 const LINGER: Duration = Duration::from_secs(2);
 /// Waits between tries to connect, from the first to the longest.

@@ -89,7 +89,8 @@ impl Pull {
         guard: Option<&Guard>,
     ) -> Result<Self, Error> {
         let target = endpoint(address)?;
-        let options = Guard::apply(guard, &Owners::default(), options(max_body));
+        let mut options = options(max_body);
+        options.mechanism = Guard::mechanism(guard, &Owners::default());
         let socket = Socket::try_new(SocketType::Pull, options).map_err(ended)?;
         let bound = socket.bind(target).await.map_err(|error| Error::Bind {
             address: address.to_owned(),

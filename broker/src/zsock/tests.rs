@@ -31,9 +31,18 @@ async fn next(router: &mut Router) -> RouterEvent {
     event.expect("the socket lives")
 }
 
-async fn next_of(dealer: &mut Dealer) -> DealerEvent {
-    let event = timeout(LIMIT, dealer.event()).await.expect("in time");
-    event.expect("the socket lives")
+/// What happens next at the dealer, while the router has nothing to tell.
+async fn next_of(dealer: &mut Dealer, router: &mut Router) -> DealerEvent {
+    let event = timeout(LIMIT, while_serving(router, dealer.event())).await;
+    event.expect("in time").expect("the socket lives")
+}
+
+/// A ROUTER does nothing unless it is asked what happens.
+async fn while_serving<T>(router: &mut Router, other: impl Future<Output = T>) -> T {
+    tokio::select! {
+        done = other => done,
+        event = router.event() => panic!("the router has something to tell: {event:?}"),
+    }
 }
 
 fn one(text: &'static str) -> Frames {
@@ -45,7 +54,7 @@ async fn a_message_there_and_back_and_the_end_of_a_connection() {
     let mut router = router().await;
     let mut dealer = dealer(&router).await;
     assert_eq!(dealer.try_send(one("early")), Err(SendError::Gone));
-    assert_eq!(next_of(&mut dealer).await, DealerEvent::Up);
+    assert_eq!(next_of(&mut dealer, &mut router).await, DealerEvent::Up);
     dealer
         .try_send(vec![Bytes::new(), Bytes::from_static(b"hello")])
         .expect("room");
@@ -55,7 +64,7 @@ async fn a_message_there_and_back_and_the_end_of_a_connection() {
     assert_eq!(frames, [Bytes::new(), Bytes::from_static(b"hello")]);
     router.try_send(link, one("world")).expect("room");
     assert_eq!(
-        next_of(&mut dealer).await,
+        next_of(&mut dealer, &mut router).await,
         DealerEvent::Message(one("world"))
     );
 
@@ -63,13 +72,15 @@ async fn a_message_there_and_back_and_the_end_of_a_connection() {
     for _ in 0..200 {
         dealer.try_send(one("x")).expect("room");
     }
-    dealer.close().await;
-    for _ in 0..200 {
-        assert_eq!(
-            next(&mut router).await,
-            RouterEvent::Message(link, one("x"))
-        );
-    }
+    let told = async {
+        let mut told = Vec::new();
+        for _ in 0..200 {
+            told.push(next(&mut router).await);
+        }
+        told
+    };
+    let (told, ()) = tokio::join!(told, dealer.close());
+    assert_eq!(told, vec![RouterEvent::Message(link, one("x")); 200]);
     assert_eq!(next(&mut router).await, RouterEvent::Down(link));
     assert_eq!(router.try_send(link, one("late")), Err(SendError::Gone));
     assert_eq!(router.links(), 0);
@@ -80,16 +91,17 @@ async fn a_dealer_comes_back_to_a_router_that_was_restarted() {
     let mut first = router().await;
     let address = first.bound()[0].clone();
     let mut dealer = dealer(&first).await;
-    assert_eq!(next_of(&mut dealer).await, DealerEvent::Up);
+    assert_eq!(next_of(&mut dealer, &mut first).await, DealerEvent::Up);
     dealer.try_send(one("1")).expect("room");
     assert!(matches!(next(&mut first).await, RouterEvent::Message(..)));
     first.close().await;
-    assert_eq!(next_of(&mut dealer).await, DealerEvent::Down);
+    let down = timeout(LIMIT, dealer.event()).await.expect("in time");
+    assert_eq!(down.expect("the socket lives"), DealerEvent::Down);
 
     let mut second = Router::bind(&[address], MAX_BODY)
         .await
         .expect("the port is free again");
-    assert_eq!(next_of(&mut dealer).await, DealerEvent::Up);
+    assert_eq!(next_of(&mut dealer, &mut second).await, DealerEvent::Up);
     dealer.try_send(one("2")).expect("room");
     assert!(
         matches!(next(&mut second).await, RouterEvent::Message(_, frames) if frames == one("2"))
@@ -100,7 +112,7 @@ async fn a_dealer_comes_back_to_a_router_that_was_restarted() {
 async fn a_peer_that_does_not_read_is_full_at_some_time() {
     let mut router = router().await;
     let mut dealer = dealer(&router).await;
-    assert_eq!(next_of(&mut dealer).await, DealerEvent::Up);
+    assert_eq!(next_of(&mut dealer, &mut router).await, DealerEvent::Up);
     dealer.try_send(one("hello")).expect("room");
     let RouterEvent::Message(link, _) = next(&mut router).await else {
         panic!("a message comes first")
@@ -195,11 +207,9 @@ async fn only_allowed_keys_get_in_and_nobody_takes_an_identity_over() {
         let _ = socket.try_send(Message::single("let me in"));
     }
     let mine = stranger(&address, &Pass::new(friend.clone(), server), "w1").await;
-    mine.send(Message::single("first"))
-        .await
-        .expect("it is sent");
-    let event = timeout(LIMIT, router.event()).await.expect("in time");
-    let RouterEvent::Message(link, frames) = event.expect("a message") else {
+    let (sent, event) = tokio::join!(mine.send(Message::single("first")), next(&mut router));
+    sent.expect("it is sent");
+    let RouterEvent::Message(link, frames) = event else {
         panic!("a message");
     };
     assert_eq!(frames, ["first"]);
@@ -207,38 +217,30 @@ async fn only_allowed_keys_get_in_and_nobody_takes_an_identity_over() {
     let thief = stranger(&address, &Pass::new(other.clone(), server), "w1").await;
     let _ = thief.try_send(Message::single("I am w1"));
     let third = stranger(&address, &Pass::new(other, server), "w2").await;
-    third
-        .send(Message::single("third"))
-        .await
-        .expect("it is sent");
-    let event = timeout(LIMIT, router.event()).await.expect("in time");
-    let RouterEvent::Message(_, frames) = event.expect("a message") else {
+    let (sent, event) = tokio::join!(third.send(Message::single("third")), next(&mut router));
+    sent.expect("it is sent");
+    let RouterEvent::Message(_, frames) = event else {
         panic!("a message");
     };
     assert_eq!(frames, ["third"], "nothing of the others");
     router
         .try_send(link, vec!["yours".into()])
         .expect("it is there");
-    let got = timeout(LIMIT, mine.recv())
-        .await
-        .expect("in time")
-        .expect("a message");
+    let got = timeout(LIMIT, while_serving(&mut router, mine.recv())).await;
+    let got = got.expect("in time").expect("a message");
     assert_eq!(frames_of(&got), ["yours"]);
     // With its own key it may come back.
     drop(mine);
     let again = stranger(&address, &Pass::new(friend, server), "w1").await;
-    again
-        .send(Message::single("again"))
-        .await
-        .expect("it is sent");
-    loop {
-        let event = timeout(LIMIT, router.event()).await.expect("in time");
-        match event.expect("an event") {
-            RouterEvent::Down(down) => assert_eq!(down, link),
-            RouterEvent::Message(_, frames) => {
-                assert_eq!(frames, ["again"]);
-                break;
+    let frames = async {
+        loop {
+            match next(&mut router).await {
+                RouterEvent::Down(down) => assert_eq!(down, link),
+                RouterEvent::Message(_, frames) => break frames,
             }
         }
-    }
+    };
+    let (sent, frames) = tokio::join!(again.send(Message::single("again")), frames);
+    sent.expect("it is sent");
+    assert_eq!(frames, ["again"]);
 }

@@ -1,0 +1,407 @@
+//! One connection of a ROUTER: the handshake, then messages in and out.
+//!
+//! The library's codec does the handshake and, with CURVE, everything after it. Without encryption the frames are read here
+//! (see [`framer`](super::framer)): they are nearly all there is to do. It must not know of other connections.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use omq_proto::{
+    MechanismSetup, Message, PeerPublicKey, SocketType,
+    proto::{
+        command::Command,
+        connection::{Connection as Codec, ConnectionConfig, Event, Role},
+    },
+};
+use rustix::{
+    buffer::spare_capacity,
+    fd::{AsFd, BorrowedFd, OwnedFd},
+    io::Errno,
+    net::{RecvFlags, recv},
+};
+
+use super::{
+    super::{Frames, HANDSHAKE, PING, PING_TIMEOUT, STUCK, SendError, frames_of},
+    framer::{Broken, Framer, Item, frame_length},
+    outbox::Outbox,
+};
+
+/// Length of a greeting (RFC 23 §2.2).
+const GREETING: usize = 64;
+/// A command of a handshake. The longest, CURVE's INITIATE, has the peer's name for itself in it, which is short.
+const MAX_HANDSHAKE: usize = 64 * 1024;
+/// Bytes that wait for one peer: from then on sends to it fail. One message more may wait, however large.
+const SEND_BYTES: usize = 8 * 1024 * 1024;
+/// Answers to a peer's pings that it does not read: then it is given up.
+const PONGS: usize = SEND_BYTES + 64 * 1024;
+/// The time to live in our pings, in tenths of a second.
+const TTL: u16 = 60;
+const PING_NAME: &[u8] = b"PING";
+/// What a ping carries besides its time to live, to be given back (RFC 37 §3.2).
+const MAX_CONTEXT: usize = 16;
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Ended {
+    #[error("it was closed by the peer")]
+    Closed,
+    #[error("{0}")]
+    Io(#[from] Errno),
+    #[error("{0}")]
+    Broken(#[from] Broken),
+    #[error("{0}")]
+    Codec(#[from] omq_proto::Error),
+    #[error("no handshake in time")]
+    Late,
+    #[error("silent for too long")]
+    Silent,
+    #[error("it does not read what it is sent")]
+    Stuck,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The codec gets the greeting and one command at a time, so that nothing of what follows is in it at the end.
+    Handshake {
+        codec: Box<Codec>,
+        greeted: usize,
+        held: Vec<u8>,
+    },
+    Plain(Framer),
+    Sealed(Box<Codec>),
+}
+
+/// Who is at the other end, as the handshake told.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Who {
+    pub(super) identity: Option<Bytes>,
+    /// Proven by CURVE.
+    pub(super) key: Option<[u8; 32]>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    socket: OwnedFd,
+    stage: Stage,
+    max: usize,
+    outbox: Outbox,
+    /// Whether the peer knows pings.
+    pings: bool,
+    heard: Instant,
+    pinged: Instant,
+    /// The silence after which the peer wants to be given up, as its last ping said.
+    ttl: Option<Duration>,
+    /// Since when it has taken nothing of what waits for it.
+    stuck: Option<Instant>,
+}
+
+impl Connection {
+    /// A peer has connected. Our greeting waits to be sent.
+    pub(super) fn accepted(
+        socket: OwnedFd,
+        from: Option<String>,
+        (max, mechanism): (usize, MechanismSetup),
+        now: Instant,
+    ) -> Self {
+        let mut config = ConnectionConfig::new(Role::Server, SocketType::Router)
+            .mechanism(mechanism)
+            .max_message_size(max);
+        config.peer_address = from;
+        let mut this = Self {
+            socket,
+            stage: Stage::Handshake {
+                codec: Box::new(Codec::new(config)),
+                greeted: 0,
+                held: Vec::new(),
+            },
+            max,
+            outbox: Outbox::default(),
+            pings: false,
+            heard: now,
+            pinged: now,
+            ttl: None,
+            stuck: None,
+        };
+        this.take_output();
+        this
+    }
+
+    /// Whether it may be sent messages.
+    pub(super) fn is_ready(&self) -> bool {
+        !matches!(self.stage, Stage::Handshake { .. })
+    }
+
+    /// Bytes that wait to be sent.
+    pub(super) fn waiting(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// Reads once what is there. Tells of messages and of the end of the handshake.
+    pub(super) fn read(
+        &mut self,
+        scratch: &mut [u8],
+        now: Instant,
+        heard: &mut impl FnMut(Heard),
+    ) -> Result<(), Ended> {
+        if let Stage::Plain(framer) = &mut self.stage
+            && let Some(room) = framer.room()
+        {
+            let count = recv(&self.socket, spare_capacity(room), RecvFlags::empty());
+            let count = received(count.map(|it| it.1))?;
+            if count == 0 {
+                return Ok(());
+            }
+            self.heard(now);
+            return self.plain(&[], heard);
+        }
+        let count = recv(&self.socket, &mut *scratch, RecvFlags::empty());
+        let count = received(count.map(|it| it.1))?;
+        let input = &scratch[..count];
+        if input.is_empty() {
+            return Ok(());
+        }
+        self.heard(now);
+        self.input(input, heard)
+    }
+
+    fn heard(&mut self, now: Instant) {
+        self.heard = now;
+        self.ttl = None;
+    }
+
+    fn input(&mut self, input: &[u8], heard: &mut impl FnMut(Heard)) -> Result<(), Ended> {
+        match &mut self.stage {
+            Stage::Plain(_) => self.plain(input, heard),
+            Stage::Sealed(_) => self.sealed(input, heard),
+            Stage::Handshake { .. } => self.handshake(input, heard),
+        }
+    }
+
+    fn plain(&mut self, input: &[u8], heard: &mut impl FnMut(Heard)) -> Result<(), Ended> {
+        let Stage::Plain(framer) = &mut self.stage else {
+            return Ok(());
+        };
+        let (outbox, ttl) = (&mut self.outbox, &mut self.ttl);
+        framer.feed(input, &mut |item| match item {
+            Item::Message(frames) => heard(Heard::Message(frames)),
+            Item::Command(command) => {
+                if let Some((deciseconds, context)) = ping(&command) {
+                    outbox.command(b"PONG", &[context]);
+                    let live = Duration::from_millis(u64::from(deciseconds) * 100);
+                    *ttl = (deciseconds > 0).then_some(live);
+                }
+            }
+        })?;
+        self.check_pongs()
+    }
+
+    fn sealed(&mut self, input: &[u8], heard: &mut impl FnMut(Heard)) -> Result<(), Ended> {
+        let Stage::Sealed(codec) = &mut self.stage else {
+            return Ok(());
+        };
+        let taken = codec.handle_input(Bytes::copy_from_slice(input));
+        let mut after = taken;
+        loop {
+            while let Some(message) = codec.poll_message() {
+                heard(Heard::Message(frames_of(&message)));
+            }
+            while codec.poll_event().is_some() {} // commands that mean nothing to a ROUTER
+            self.ttl = codec.peer_heartbeat_ttl();
+            transmit(codec, &mut self.outbox);
+            after?;
+            if !codec.has_pending_input() {
+                break;
+            }
+            after = codec.resume_input();
+        }
+        self.check_pongs()
+    }
+
+    fn check_pongs(&self) -> Result<(), Ended> {
+        match self.outbox.len() > PONGS + self.max {
+            true => Err(Ended::Stuck),
+            false => Ok(()),
+        }
+    }
+
+    /// Gives the codec what it may have, until the handshake is done; then the rest is messages.
+    fn handshake(&mut self, mut input: &[u8], heard: &mut impl FnMut(Heard)) -> Result<(), Ended> {
+        loop {
+            let Stage::Handshake {
+                codec,
+                greeted,
+                held,
+            } = &mut self.stage
+            else {
+                return self.input(input, heard);
+            };
+            let piece = if *greeted < GREETING {
+                let (now, later) = input.split_at(input.len().min(GREETING - *greeted));
+                *greeted += now.len();
+                input = later;
+                Bytes::copy_from_slice(now)
+            } else {
+                held.extend_from_slice(input);
+                input = &[];
+                match frame_length(held)? {
+                    Some(length) if length > MAX_HANDSHAKE => {
+                        return Err(Broken::TooLarge.into());
+                    }
+                    Some(length) if length <= held.len() => {
+                        let after = held.split_off(length);
+                        Bytes::from(std::mem::replace(held, after))
+                    }
+                    _ => return Ok(()),
+                }
+            };
+            if piece.is_empty() {
+                return Ok(());
+            }
+            let taken = codec.handle_input(piece);
+            transmit(codec, &mut self.outbox);
+            taken?;
+            if let Some(Event::HandshakeSucceeded {
+                peer_minor,
+                peer_properties,
+            }) = codec.poll_event()
+            {
+                self.pings = peer_minor > 0;
+                let key = match &peer_properties.authentication.public_key {
+                    Some(PeerPublicKey::Curve(key)) => Some(*key),
+                    _ => None,
+                };
+                let identity = peer_properties.identity.clone().filter(|it| !it.is_empty());
+                heard(Heard::Ready(Who { identity, key }));
+                let rest = self.begin();
+                return self.input(&rest, heard);
+            }
+        }
+    }
+
+    /// The handshake is done. Returns what came after it.
+    fn begin(&mut self) -> Vec<u8> {
+        let framer = Stage::Plain(Framer::new(self.max));
+        let Stage::Handshake { codec, held, .. } = std::mem::replace(&mut self.stage, framer)
+        else {
+            return Vec::new();
+        };
+        if codec.has_frame_transform() {
+            self.stage = Stage::Sealed(codec);
+        }
+        held
+    }
+
+    /// Puts a message behind what waits to be sent.
+    pub(super) fn send(&mut self, frames: Frames) -> Result<(), SendError> {
+        if self.outbox.len() >= SEND_BYTES {
+            return Err(SendError::Full);
+        }
+        match &mut self.stage {
+            Stage::Handshake { .. } => return Err(SendError::Gone),
+            Stage::Plain(_) => self.outbox.message(&frames),
+            Stage::Sealed(codec) => {
+                let sent = codec.send_message(&Message::multipart(frames));
+                sent.map_err(|_| SendError::Gone)?;
+                self.take_output();
+            }
+        }
+        Ok(())
+    }
+
+    fn take_output(&mut self) {
+        if let Stage::Handshake { codec, .. } | Stage::Sealed(codec) = &mut self.stage {
+            transmit(codec, &mut self.outbox);
+        }
+    }
+
+    /// Sends what goes without waiting. Says whether something is left.
+    pub(super) fn flush(&mut self, now: Instant) -> Result<bool, Ended> {
+        let sent = self.outbox.flush(&self.socket)?;
+        let left = !self.outbox.is_empty();
+        if !left {
+            self.stuck = None;
+        } else if sent > 0 || self.stuck.is_none() {
+            self.stuck = Some(now);
+        }
+        Ok(left)
+    }
+
+    /// Time passed: it is given up for its silence, or pinged. Says whether something is to be sent.
+    pub(super) fn tick(&mut self, now: Instant) -> Result<bool, Ended> {
+        let since = |then: Instant| now.saturating_duration_since(then);
+        if self.stuck.is_some_and(|it| since(it) >= STUCK) {
+            return Err(Ended::Stuck);
+        }
+        if !self.is_ready() {
+            // `heard` says when it came until it has said something; who dribbles is late as well.
+            return match since(self.pinged) >= HANDSHAKE {
+                true => Err(Ended::Late),
+                false => Ok(false),
+            };
+        }
+        let silent = since(self.heard);
+        let most = self.ttl.unwrap_or(PING_TIMEOUT).min(PING_TIMEOUT);
+        if (self.pings && silent >= PING_TIMEOUT) || (self.ttl.is_some() && silent >= most) {
+            return Err(Ended::Silent);
+        }
+        if !self.pings || silent < PING || since(self.pinged) < PING {
+            return Ok(false);
+        }
+        self.pinged = now;
+        match &mut self.stage {
+            Stage::Sealed(codec) => {
+                codec.send_command(&Command::Ping {
+                    ttl_deciseconds: TTL,
+                    context: Bytes::new(),
+                })?;
+                self.take_output();
+            }
+            _ => self.outbox.command(PING_NAME, &[&TTL.to_be_bytes()]),
+        }
+        Ok(true)
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Something that came of a connection.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// The handshake is done.
+    Ready(Who),
+    /// A message.
+    Message(Frames),
+}
+
+/// Bytes received; 0 if there are none now.
+fn received(count: Result<usize, Errno>) -> Result<usize, Ended> {
+    match count {
+        Ok(0) => Err(Ended::Closed),
+        Ok(count) => Ok(count),
+        Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn transmit(codec: &mut Codec, outbox: &mut Outbox) {
+    let bytes = codec.poll_transmit();
+    outbox.bytes(&bytes);
+    codec.advance_transmit(bytes.len());
+}
+
+/// A ping's time to live and context.
+fn ping(command: &[u8]) -> Option<(u16, &[u8])> {
+    let (&length, rest) = command.split_first()?;
+    let (name, rest) = rest.split_at_checked(usize::from(length))?;
+    if name != PING_NAME {
+        return None;
+    }
+    let (ttl, context) = rest.split_first_chunk()?;
+    let context = &context[..context.len().min(MAX_CONTEXT)];
+    Some((u16::from_be_bytes(*ttl), context))
+}

@@ -1,0 +1,463 @@
+//! A ROUTER that listens: many peers, each connection with a number of its own.
+//!
+//! All that happens at its sockets happens in one thread, in the order in which it is told: nothing of a connection comes after
+//! its end. An answer goes to the connection that asked: a newcomer with the same identity does not get it. What is sent goes
+//! out when there is nothing left to be told of, many messages at once. It must not know what frames mean.
+
+mod connection;
+mod framer;
+mod listen;
+mod outbox;
+mod poll;
+
+use std::{collections::VecDeque, pin::Pin, time::Instant};
+
+use omq_proto::MechanismSetup;
+use rustix::io::Errno;
+use tokio::{
+    select,
+    time::{Sleep, sleep_until, timeout_at},
+};
+use tracing::{debug, warn};
+
+use self::{
+    connection::{Connection, Ended, Heard, Who},
+    listen::Listener,
+    poll::{Poll, Want},
+};
+use super::{
+    BESIDES_BODY, Error, Frames, LINGER, MAX_HANDSHAKES, STUCK, SWEEP, SendError,
+    curve::{Guard, Owners},
+    endpoint,
+};
+
+/// What is read at once from one connection. Then it is the next one's turn.
+const SCRATCH: usize = 64 * 1024;
+/// Connections that are accepted at once. Then it is the turn of those that are there.
+const ACCEPTS: usize = 64;
+/// Events told before what was sent goes out, though more are there to be told.
+const TELLS: usize = 256;
+/// Bits of a link that say its place; the others count.
+const PLACE: u32 = 20;
+/// Connections at once.
+const MAX_LINKS: usize = 1 << PLACE;
+/// Numbers from here on are of listening sockets.
+const LISTENERS: u64 = 1 << 63;
+
+/// A connection's number; never used again by this socket.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Link(pub u64);
+
+impl Link {
+    fn place(self) -> usize {
+        usize::try_from(self.0 & ((1 << PLACE) - 1)).unwrap_or(usize::MAX)
+    }
+}
+
+/// Something that happened at a ROUTER.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum RouterEvent {
+    /// A message came.
+    Message(Link, Frames),
+    /// A connection that had sent messages ended; nothing more comes of it.
+    Down(Link),
+}
+
+/// A connection and what is known of it.
+#[derive(Debug)]
+struct Place {
+    link: Link,
+    connection: Connection,
+    who: Who,
+    /// Whether it has sent a message.
+    spoke: bool,
+    /// Whether it is among those to be flushed.
+    dirty: bool,
+    /// Whether it waits until it takes output again.
+    full: bool,
+}
+
+/// The socket.
+#[derive(Debug)]
+pub struct Router {
+    poll: Poll,
+    listeners: Vec<Listener>,
+    bound: Vec<String>,
+    /// Whether the listeners wait: too many handshakes, or no files left.
+    paused: bool,
+    places: Vec<Option<Place>>,
+    free: Vec<usize>,
+    count: u64,
+    handshakes: usize,
+    spoke: usize,
+    dirty: Vec<Link>,
+    ready: VecDeque<RouterEvent>,
+    told: usize,
+    scratch: Box<[u8]>,
+    sweep: Pin<Box<Sleep>>,
+    max: usize,
+    mechanism: MechanismSetup,
+    owners: Owners,
+}
+
+impl Router {
+    /// Listens on these addresses. Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    /// If an address cannot be understood or listened on.
+    pub async fn bind(addresses: &[String], max_body: usize) -> Result<Self, Error> {
+        Self::bind_with(addresses, max_body, None).await
+    }
+
+    /// The same for those with allowed keys only. An identity belongs to the key that has it, as long as it is connected.
+    ///
+    /// # Errors
+    /// See [`bind`](Self::bind).
+    pub async fn bind_with(
+        addresses: &[String],
+        max_body: usize,
+        guard: Option<&Guard>,
+    ) -> Result<Self, Error> {
+        let owners = Owners::default();
+        let mut this = Self {
+            poll: Poll::new().map_err(ended)?,
+            listeners: Vec::new(),
+            bound: Vec::new(),
+            paused: false,
+            places: Vec::new(),
+            free: Vec::new(),
+            count: 0,
+            handshakes: 0,
+            spoke: 0,
+            dirty: Vec::new(),
+            ready: VecDeque::new(),
+            told: 0,
+            scratch: vec![0; SCRATCH].into(),
+            sweep: Box::pin(sleep_until((Instant::now() + SWEEP).into())),
+            max: max_body.saturating_add(BESIDES_BODY),
+            mechanism: Guard::mechanism(guard, &owners),
+            owners,
+        };
+        for address in addresses {
+            this.listen(address).await?;
+        }
+        Ok(this)
+    }
+
+    async fn listen(&mut self, address: &str) -> Result<(), Error> {
+        let bound = Listener::bind(&endpoint(address)?).await;
+        let (listener, bound) = bound.map_err(|error| Error::Bind {
+            address: address.to_owned(),
+            reason: error.to_string(),
+        })?;
+        let number = LISTENERS + self.listeners.len() as u64;
+        self.poll
+            .add(&listener, number, Want::Input)
+            .map_err(ended)?;
+        self.listeners.push(listener);
+        self.bound.push(bound);
+        Ok(())
+    }
+
+    /// The addresses listened on, with the ports chosen.
+    pub fn bound(&self) -> &[String] {
+        &self.bound
+    }
+
+    /// Connections that have sent something.
+    pub fn links(&self) -> usize {
+        self.spoke
+    }
+
+    /// What happens next. Cancel-safe.
+    ///
+    /// # Errors
+    /// When the socket has ended.
+    pub async fn event(&mut self) -> Result<RouterEvent, Error> {
+        loop {
+            if let Some(event) = self.try_event() {
+                return Ok(event);
+            }
+            self.flush(Instant::now());
+            select! {
+                found = self.poll.wait() => {
+                    let found = found.map_err(ended)?;
+                    self.serve(found, Instant::now());
+                }
+                () = &mut self.sweep => self.sweep(Instant::now()),
+            }
+        }
+    }
+
+    /// What has happened already and was not yet told; `None` if nothing has.
+    pub fn try_event(&mut self) -> Option<RouterEvent> {
+        self.told += 1;
+        if self.told > TELLS {
+            self.flush(Instant::now());
+        }
+        self.ready.pop_front()
+    }
+
+    /// Sends to one connection, now or not at all.
+    ///
+    /// # Errors
+    /// If the connection is gone or takes no more.
+    pub fn try_send(&mut self, link: Link, frames: Frames) -> Result<(), SendError> {
+        let place = self.places.get_mut(link.place()).and_then(Option::as_mut);
+        let place = place.filter(|it| it.link == link).ok_or(SendError::Gone)?;
+        place.connection.send(frames)?;
+        if !place.dirty && !place.full {
+            place.dirty = true;
+            self.dirty.push(link);
+        }
+        Ok(())
+    }
+
+    /// Stops listening, sends what is queued, and ends.
+    pub async fn close(mut self) {
+        self.listeners.clear();
+        let limit = Instant::now() + LINGER;
+        loop {
+            self.flush(Instant::now());
+            let places = self.places.iter().flatten();
+            if places.into_iter().all(|it| it.connection.waiting() == 0) {
+                return;
+            }
+            match timeout_at(limit.into(), self.poll.wait()).await {
+                Ok(Ok(found)) => self.serve(found, Instant::now()),
+                Ok(Err(error)) => return debug!(%error, "the ZeroMQ socket did not close cleanly"),
+                Err(_) => return debug!("the ZeroMQ socket was closed before all was sent"),
+            }
+        }
+    }
+
+    /// Sends what waits.
+    fn flush(&mut self, now: Instant) {
+        self.told = 0;
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for link in dirty.drain(..) {
+            self.flush_one(link, now);
+        }
+        dirty.append(&mut self.dirty);
+        self.dirty = dirty;
+    }
+
+    fn flush_one(&mut self, link: Link, now: Instant) {
+        let Some(place) = self.at(link) else {
+            return;
+        };
+        place.dirty = false;
+        match place.connection.flush(now) {
+            Ok(left) if left != place.full => {
+                place.full = left;
+                let want = if left {
+                    Want::InputAndOutput
+                } else {
+                    Want::Input
+                };
+                if let Some(place) = self.places.get(link.place()).and_then(Option::as_ref)
+                    && let Err(error) = self.poll.change(&place.connection, link.0, want)
+                {
+                    debug!(%error, "a connection cannot be watched");
+                    self.end(link, &Ended::Closed);
+                }
+            }
+            Ok(_) => {}
+            Err(reason) => self.end(link, &reason),
+        }
+    }
+
+    fn at(&mut self, link: Link) -> Option<&mut Place> {
+        let place = self.places.get_mut(link.place())?.as_mut();
+        place.filter(|it| it.link == link)
+    }
+
+    /// Does what is to be done at the sockets found.
+    fn serve(&mut self, found: usize, now: Instant) {
+        for at in 0..found {
+            let (number, input, output) = self.poll.found(at);
+            if number >= LISTENERS {
+                self.accept(
+                    usize::try_from(number - LISTENERS).unwrap_or(usize::MAX),
+                    now,
+                );
+                continue;
+            }
+            let link = Link(number);
+            if output {
+                self.flush_one(link, now);
+            }
+            if input {
+                self.read(link, now);
+            }
+        }
+    }
+
+    fn read(&mut self, link: Link, now: Instant) {
+        let place = self.places.get_mut(link.place()).and_then(Option::as_mut);
+        let Some(place) = place.filter(|it| it.link == link) else {
+            return;
+        };
+        let (ready, spoke) = (&mut self.ready, &mut place.spoke);
+        let (mut newly, mut arrived) = (None, 0);
+        let done = place
+            .connection
+            .read(&mut self.scratch, now, &mut |heard| match heard {
+                Heard::Message(frames) => {
+                    arrived += 1;
+                    ready.push_back(RouterEvent::Message(link, frames));
+                }
+                Heard::Ready(who) => newly = Some(who),
+            });
+        if arrived > 0 && !*spoke {
+            *spoke = true;
+            self.spoke += 1;
+        }
+        if place.connection.waiting() > 0 && !place.dirty && !place.full {
+            place.dirty = true;
+            self.dirty.push(link);
+        }
+        if let Some(who) = newly {
+            self.handshakes -= 1;
+            if !self.admitted(link, who) {
+                // What it sent with the end of its handshake is not told.
+                self.ready.truncate(self.ready.len() - arrived);
+                self.forget(link);
+                return;
+            }
+        }
+        if let Err(reason) = done {
+            self.flush_one(link, now); // it may be told why
+            self.end(link, &reason);
+        }
+    }
+
+    /// A handshake is done. `false` if its identity is that of a peer with another key.
+    fn admitted(&mut self, link: Link, who: Who) -> bool {
+        if let (Some(identity), Some(key)) = (&who.identity, who.key)
+            && !self.owners.came(identity, key, link.0)
+        {
+            warn!(
+                connection = link.0,
+                "a peer claims the identity of one with another key: nothing is taken from it"
+            );
+            return false;
+        }
+        if let Some(place) = self.at(link) {
+            place.who = who;
+        }
+        true
+    }
+
+    fn accept(&mut self, at: usize, now: Instant) {
+        for _ in 0..ACCEPTS {
+            if self.handshakes >= MAX_HANDSHAKES {
+                return self.pause(true);
+            }
+            let Some(listener) = self.listeners.get(at) else {
+                return;
+            };
+            match listener.accept(STUCK) {
+                Ok((socket, from)) => {
+                    let setup = (self.max, self.mechanism.clone());
+                    self.join(Connection::accepted(socket, from, setup, now));
+                }
+                Err(Errno::AGAIN) => return,
+                // That one is gone already.
+                Err(Errno::CONNABORTED | Errno::INTR | Errno::NOTCONN | Errno::INVAL) => {}
+                Err(error) => {
+                    warn!(%error, "cannot accept connections now");
+                    return self.pause(true);
+                }
+            }
+        }
+    }
+
+    fn join(&mut self, connection: Connection) {
+        let at = self.free.pop().unwrap_or(self.places.len());
+        if at >= MAX_LINKS {
+            return warn!(limit = MAX_LINKS, "a connection too many");
+        }
+        self.count += 1;
+        let link = Link(self.count << PLACE | at as u64);
+        if let Err(error) = self.poll.add(&connection, link.0, Want::Input) {
+            self.free.push(at);
+            return debug!(%error, "a connection cannot be watched");
+        }
+        let place = Place {
+            link,
+            connection,
+            who: Who::default(),
+            spoke: false,
+            dirty: true, // our greeting
+            full: false,
+        };
+        if at == self.places.len() {
+            self.places.push(Some(place));
+        } else {
+            self.places[at] = Some(place);
+        }
+        self.handshakes += 1;
+        self.dirty.push(link);
+    }
+
+    fn pause(&mut self, pause: bool) {
+        if self.paused == pause {
+            return;
+        }
+        self.paused = pause;
+        let want = if pause { Want::Nothing } else { Want::Input };
+        for (at, listener) in self.listeners.iter().enumerate() {
+            if let Err(error) = self.poll.change(listener, LISTENERS + at as u64, want) {
+                warn!(%error, "a listening socket cannot be watched");
+            }
+        }
+    }
+
+    /// A connection ended.
+    fn end(&mut self, link: Link, reason: &Ended) {
+        debug!(connection = link.0, %reason, "a ZeroMQ peer has gone");
+        if let Some(place) = self.at(link)
+            && !place.connection.is_ready()
+        {
+            self.handshakes -= 1;
+        }
+        self.forget(link);
+    }
+
+    fn forget(&mut self, link: Link) {
+        let place = self.places.get_mut(link.place());
+        let Some(place) = place.and_then(|it| it.take_if(|it| it.link == link)) else {
+            return;
+        };
+        self.free.push(link.place());
+        if let Some(identity) = &place.who.identity {
+            self.owners.went(identity, link.0);
+        }
+        if place.spoke {
+            self.spoke -= 1;
+            self.ready.push_back(RouterEvent::Down(link));
+        }
+    }
+
+    /// Looks after everybody: who is silent, who is late.
+    fn sweep(&mut self, now: Instant) {
+        for at in 0..self.places.len() {
+            let Some(place) = &mut self.places[at] else {
+                continue;
+            };
+            let link = place.link;
+            match place.connection.tick(now) {
+                Ok(true) => self.flush_one(link, now),
+                Ok(false) => {}
+                Err(reason) => self.end(link, &reason),
+            }
+        }
+        self.pause(false);
+        self.sweep.as_mut().reset((now + SWEEP).into());
+    }
+}
+
+fn ended(error: impl std::fmt::Display) -> Error {
+    Error::Ended(error.to_string())
+}
