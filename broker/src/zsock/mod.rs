@@ -1,8 +1,9 @@
 //! The only place that knows the ZeroMQ library, behind the few sockets that turno uses.
 //!
 //! What the library leaves to its user is settled here once: sends never wait, messages and handshakes have limits, peers
-//! are pinged, a connection's end comes after its last message. Whoever changes the library changes this folder, and has the
-//! conformance tests to pass. It must not know what frames mean.
+//! are pinged, a connection's end comes after its last message. ROUTER, which everything passes, does without its sockets and
+//! takes its codec only. Whoever changes the library changes this folder, and has the conformance tests to pass. It must not
+//! know what frames mean.
 
 pub mod curve;
 mod dealer;

@@ -5,7 +5,9 @@
 //! out when there is nothing left to be told of, many messages at once. It must not know what frames mean.
 
 mod connection;
+mod door;
 mod framer;
+mod handshake;
 mod listen;
 mod outbox;
 mod poll;
@@ -13,7 +15,6 @@ mod poll;
 use std::{collections::VecDeque, pin::Pin, time::Instant};
 
 use omq_proto::MechanismSetup;
-use rustix::io::Errno;
 use tokio::{
     select,
     time::{Sleep, sleep_until, timeout_at},
@@ -21,26 +22,23 @@ use tokio::{
 use tracing::{debug, warn};
 
 use self::{
-    connection::{Connection, Ended, Heard, Who},
+    connection::{Connection, Ended, Heard},
+    handshake::Who,
     listen::Listener,
     poll::{Poll, Want},
 };
 use super::{
-    BESIDES_BODY, Error, Frames, LINGER, MAX_HANDSHAKES, STUCK, SWEEP, SendError,
+    BESIDES_BODY, Error, Frames, LINGER, SWEEP, SendError,
     curve::{Guard, Owners},
     endpoint,
 };
 
 /// What is read at once from one connection. Then it is the next one's turn.
 const SCRATCH: usize = 64 * 1024;
-/// Connections that are accepted at once. Then it is the turn of those that are there.
-const ACCEPTS: usize = 64;
 /// Events told before what was sent goes out, though more are there to be told.
 const TELLS: usize = 256;
 /// Bits of a link that say its place; the others count.
 const PLACE: u32 = 20;
-/// Connections at once.
-const MAX_LINKS: usize = 1 << PLACE;
 /// Numbers from here on are of listening sockets.
 const LISTENERS: u64 = 1 << 63;
 
@@ -203,8 +201,7 @@ impl Router {
     /// # Errors
     /// If the connection is gone or takes no more.
     pub fn try_send(&mut self, link: Link, frames: Frames) -> Result<(), SendError> {
-        let place = self.places.get_mut(link.place()).and_then(Option::as_mut);
-        let place = place.filter(|it| it.link == link).ok_or(SendError::Gone)?;
+        let place = self.at(link).ok_or(SendError::Gone)?;
         place.connection.send(frames)?;
         if !place.dirty && !place.full {
             place.dirty = true;
@@ -347,71 +344,6 @@ impl Router {
             place.who = who;
         }
         true
-    }
-
-    fn accept(&mut self, at: usize, now: Instant) {
-        for _ in 0..ACCEPTS {
-            if self.handshakes >= MAX_HANDSHAKES {
-                return self.pause(true);
-            }
-            let Some(listener) = self.listeners.get(at) else {
-                return;
-            };
-            match listener.accept(STUCK) {
-                Ok((socket, from)) => {
-                    let setup = (self.max, self.mechanism.clone());
-                    self.join(Connection::accepted(socket, from, setup, now));
-                }
-                Err(Errno::AGAIN) => return,
-                // That one is gone already.
-                Err(Errno::CONNABORTED | Errno::INTR | Errno::NOTCONN | Errno::INVAL) => {}
-                Err(error) => {
-                    warn!(%error, "cannot accept connections now");
-                    return self.pause(true);
-                }
-            }
-        }
-    }
-
-    fn join(&mut self, connection: Connection) {
-        let at = self.free.pop().unwrap_or(self.places.len());
-        if at >= MAX_LINKS {
-            return warn!(limit = MAX_LINKS, "a connection too many");
-        }
-        self.count += 1;
-        let link = Link(self.count << PLACE | at as u64);
-        if let Err(error) = self.poll.add(&connection, link.0, Want::Input) {
-            self.free.push(at);
-            return debug!(%error, "a connection cannot be watched");
-        }
-        let place = Place {
-            link,
-            connection,
-            who: Who::default(),
-            spoke: false,
-            dirty: true, // our greeting
-            full: false,
-        };
-        if at == self.places.len() {
-            self.places.push(Some(place));
-        } else {
-            self.places[at] = Some(place);
-        }
-        self.handshakes += 1;
-        self.dirty.push(link);
-    }
-
-    fn pause(&mut self, pause: bool) {
-        if self.paused == pause {
-            return;
-        }
-        self.paused = pause;
-        let want = if pause { Want::Nothing } else { Want::Input };
-        for (at, listener) in self.listeners.iter().enumerate() {
-            if let Err(error) = self.poll.change(listener, LISTENERS + at as u64, want) {
-                warn!(%error, "a listening socket cannot be watched");
-            }
-        }
     }
 
     /// A connection ended.

@@ -325,7 +325,8 @@ impl World {
             while !self.mail.is_empty() {
                 self.arrive(0);
             }
-            if self.waiting.iter().all(Option::is_none) {
+            // A worker may have something that nobody waits for any more.
+            if self.waiting.iter().all(Option::is_none) && self.out.iter().all(Vec::is_empty) {
                 return;
             }
             for at in 0..BROKERS {

@@ -1,9 +1,13 @@
 //! What the framer takes and refuses, and that it understands what the library's codec does.
 
 use bytes::BytesMut;
+use omq_proto::{
+    Message, SocketType,
+    proto::connection::{Connection as Codec, ConnectionConfig, Role},
+};
 use proptest::prelude::*;
 
-use super::*;
+use super::{super::super::frames_of, *};
 
 const MAX: usize = 200_000;
 
@@ -105,7 +109,40 @@ fn messages() -> impl Strategy<Value = Vec<Vec<Bytes>>> {
     prop::collection::vec(message, 0..6)
 }
 
+/// The library's codec, its handshake done with another one of its kind.
+fn codec() -> Codec {
+    let new = |role, kind| Codec::new(ConnectionConfig::new(role, kind));
+    let mut this = new(Role::Client, SocketType::Dealer);
+    let mut other = new(Role::Server, SocketType::Router);
+    while !(this.is_ready() && other.is_ready()) {
+        pass(&mut this, &mut other);
+        pass(&mut other, &mut this);
+    }
+    this
+}
+
+fn pass(from: &mut Codec, to: &mut Codec) {
+    let bytes = from.poll_transmit();
+    from.advance_transmit(bytes.len());
+    to.handle_input(bytes).expect("they understand each other");
+}
+
 proptest! {
+    /// Both ways.
+    #[test]
+    fn the_librarys_codec_understands_the_same(messages in messages()) {
+        let mut codec = codec();
+        for message in &messages {
+            codec.handle_input(written(message).into()).expect("right");
+            let heard = codec.poll_message().map(|it| frames_of(&it));
+            prop_assert_eq!(heard.as_ref(), Some(message));
+            codec.send_message(&Message::multipart(message.clone())).expect("ready");
+            let said = codec.poll_transmit();
+            codec.advance_transmit(said.len());
+            prop_assert_eq!(one(&said), Ok(vec![Item::Message(message.clone())]));
+        }
+    }
+
     /// However they are cut.
     #[test]
     fn messages_come_out_as_they_went_in(

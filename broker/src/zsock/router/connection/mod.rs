@@ -7,11 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use omq_proto::{
-    MechanismSetup, Message, PeerPublicKey, SocketType,
-    proto::{
-        command::Command,
-        connection::{Connection as Codec, ConnectionConfig, Event, Role},
-    },
+    MechanismSetup, Message,
+    proto::{command::Command, connection::Connection as Codec},
 };
 use rustix::{
     buffer::spare_capacity,
@@ -22,18 +19,15 @@ use rustix::{
 
 use super::{
     super::{Frames, HANDSHAKE, PING, PING_TIMEOUT, STUCK, SendError, frames_of},
-    framer::{Broken, Framer, Item, frame_length},
+    framer::{Broken, Framer, Item},
+    handshake::{Handshake, Who, transmit},
     outbox::Outbox,
 };
 
-/// Length of a greeting (RFC 23 §2.2).
-const GREETING: usize = 64;
-/// A command of a handshake. The longest, CURVE's INITIATE, has the peer's name for itself in it, which is short.
-const MAX_HANDSHAKE: usize = 64 * 1024;
 /// Bytes that wait for one peer: from then on sends to it fail. One message more may wait, however large.
 const SEND_BYTES: usize = 8 * 1024 * 1024;
-/// Answers to a peer's pings that it does not read: then it is given up.
-const PONGS: usize = SEND_BYTES + 64 * 1024;
+/// Bytes of answers to a peer's pings that it does not read: then it is given up.
+const PONGS: usize = 256 * 1024;
 /// The time to live in our pings, in tenths of a second.
 const TTL: u16 = 60;
 const PING_NAME: &[u8] = b"PING";
@@ -61,22 +55,9 @@ pub(super) enum Ended {
 
 #[derive(Debug)]
 enum Stage {
-    /// The codec gets the greeting and one command at a time, so that nothing of what follows is in it at the end.
-    Handshake {
-        codec: Box<Codec>,
-        greeted: usize,
-        held: Vec<u8>,
-    },
+    Handshake(Handshake),
     Plain(Framer),
     Sealed(Box<Codec>),
-}
-
-/// Who is at the other end, as the handshake told.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Who {
-    pub(super) identity: Option<Bytes>,
-    /// Proven by CURVE.
-    pub(super) key: Option<[u8; 32]>,
 }
 
 /// One connection.
@@ -86,6 +67,8 @@ pub(super) struct Connection {
     stage: Stage,
     max: usize,
     outbox: Outbox,
+    /// Bytes of answers to pings among what waits.
+    pongs: usize,
     /// Whether the peer knows pings.
     pings: bool,
     heard: Instant,
@@ -101,35 +84,29 @@ impl Connection {
     pub(super) fn accepted(
         socket: OwnedFd,
         from: Option<String>,
-        (max, mechanism): (usize, MechanismSetup),
+        setup: (usize, MechanismSetup),
         now: Instant,
     ) -> Self {
-        let mut config = ConnectionConfig::new(Role::Server, SocketType::Router)
-            .mechanism(mechanism)
-            .max_message_size(max);
-        config.peer_address = from;
-        let mut this = Self {
+        let max = setup.0;
+        let mut outbox = Outbox::default();
+        let handshake = Handshake::new(setup, from, &mut outbox);
+        Self {
             socket,
-            stage: Stage::Handshake {
-                codec: Box::new(Codec::new(config)),
-                greeted: 0,
-                held: Vec::new(),
-            },
+            stage: Stage::Handshake(handshake),
             max,
-            outbox: Outbox::default(),
+            outbox,
+            pongs: 0,
             pings: false,
             heard: now,
             pinged: now,
             ttl: None,
             stuck: None,
-        };
-        this.take_output();
-        this
+        }
     }
 
     /// Whether it may be sent messages.
     pub(super) fn is_ready(&self) -> bool {
-        !matches!(self.stage, Stage::Handshake { .. })
+        !matches!(self.stage, Stage::Handshake(_))
     }
 
     /// Bytes that wait to be sent.
@@ -174,7 +151,7 @@ impl Connection {
         match &mut self.stage {
             Stage::Plain(_) => self.plain(input, heard),
             Stage::Sealed(_) => self.sealed(input, heard),
-            Stage::Handshake { .. } => self.handshake(input, heard),
+            Stage::Handshake(_) => self.handshake(input, heard),
         }
     }
 
@@ -183,6 +160,7 @@ impl Connection {
             return Ok(());
         };
         let (outbox, ttl) = (&mut self.outbox, &mut self.ttl);
+        let before = outbox.len();
         framer.feed(input, &mut |item| match item {
             Item::Message(frames) => heard(Heard::Message(frames)),
             Item::Command(command) => {
@@ -193,13 +171,14 @@ impl Connection {
                 }
             }
         })?;
-        self.check_pongs()
+        self.count_pongs(before)
     }
 
     fn sealed(&mut self, input: &[u8], heard: &mut impl FnMut(Heard)) -> Result<(), Ended> {
         let Stage::Sealed(codec) = &mut self.stage else {
             return Ok(());
         };
+        let before = self.outbox.len();
         let taken = codec.handle_input(Bytes::copy_from_slice(input));
         let mut after = taken;
         loop {
@@ -215,81 +194,36 @@ impl Connection {
             }
             after = codec.resume_input();
         }
-        self.check_pongs()
+        self.count_pongs(before)
     }
 
-    fn check_pongs(&self) -> Result<(), Ended> {
-        match self.outbox.len() > PONGS + self.max {
+    /// Counts what was put to the `before` bytes that waited.
+    fn count_pongs(&mut self, before: usize) -> Result<(), Ended> {
+        self.pongs += self.outbox.len() - before;
+        match self.pongs > PONGS {
             true => Err(Ended::Stuck),
             false => Ok(()),
         }
     }
 
-    /// Gives the codec what it may have, until the handshake is done; then the rest is messages.
-    fn handshake(&mut self, mut input: &[u8], heard: &mut impl FnMut(Heard)) -> Result<(), Ended> {
-        loop {
-            let Stage::Handshake {
-                codec,
-                greeted,
-                held,
-            } = &mut self.stage
-            else {
-                return self.input(input, heard);
-            };
-            let piece = if *greeted < GREETING {
-                let (now, later) = input.split_at(input.len().min(GREETING - *greeted));
-                *greeted += now.len();
-                input = later;
-                Bytes::copy_from_slice(now)
-            } else {
-                held.extend_from_slice(input);
-                input = &[];
-                match frame_length(held)? {
-                    Some(length) if length > MAX_HANDSHAKE => {
-                        return Err(Broken::TooLarge.into());
-                    }
-                    Some(length) if length <= held.len() => {
-                        let after = held.split_off(length);
-                        Bytes::from(std::mem::replace(held, after))
-                    }
-                    _ => return Ok(()),
-                }
-            };
-            if piece.is_empty() {
-                return Ok(());
-            }
-            let taken = codec.handle_input(piece);
-            transmit(codec, &mut self.outbox);
-            taken?;
-            if let Some(Event::HandshakeSucceeded {
-                peer_minor,
-                peer_properties,
-            }) = codec.poll_event()
-            {
-                self.pings = peer_minor > 0;
-                let key = match &peer_properties.authentication.public_key {
-                    Some(PeerPublicKey::Curve(key)) => Some(*key),
-                    _ => None,
-                };
-                let identity = peer_properties.identity.clone().filter(|it| !it.is_empty());
-                heard(Heard::Ready(Who { identity, key }));
-                let rest = self.begin();
-                return self.input(&rest, heard);
-            }
-        }
-    }
-
-    /// The handshake is done. Returns what came after it.
-    fn begin(&mut self) -> Vec<u8> {
-        let framer = Stage::Plain(Framer::new(self.max));
-        let Stage::Handshake { codec, held, .. } = std::mem::replace(&mut self.stage, framer)
-        else {
-            return Vec::new();
+    fn handshake(&mut self, input: &[u8], heard: &mut impl FnMut(Heard)) -> Result<(), Ended> {
+        let Stage::Handshake(handshake) = &mut self.stage else {
+            return Ok(());
         };
-        if codec.has_frame_transform() {
+        let Some(who) = handshake.feed(input, &mut self.outbox)? else {
+            return Ok(());
+        };
+        self.pings = who.pings;
+        heard(Heard::Ready(who));
+        let plain = Stage::Plain(Framer::new(self.max));
+        let Stage::Handshake(handshake) = std::mem::replace(&mut self.stage, plain) else {
+            return Ok(());
+        };
+        let (rest, sealed) = handshake.done();
+        if let Some(codec) = sealed {
             self.stage = Stage::Sealed(codec);
         }
-        held
+        self.input(&rest, heard)
     }
 
     /// Puts a message behind what waits to be sent.
@@ -298,21 +232,15 @@ impl Connection {
             return Err(SendError::Full);
         }
         match &mut self.stage {
-            Stage::Handshake { .. } => return Err(SendError::Gone),
+            Stage::Handshake(_) => return Err(SendError::Gone),
             Stage::Plain(_) => self.outbox.message(&frames),
             Stage::Sealed(codec) => {
                 let sent = codec.send_message(&Message::multipart(frames));
                 sent.map_err(|_| SendError::Gone)?;
-                self.take_output();
+                transmit(codec, &mut self.outbox);
             }
         }
         Ok(())
-    }
-
-    fn take_output(&mut self) {
-        if let Stage::Handshake { codec, .. } | Stage::Sealed(codec) = &mut self.stage {
-            transmit(codec, &mut self.outbox);
-        }
     }
 
     /// Sends what goes without waiting. Says whether something is left.
@@ -321,6 +249,7 @@ impl Connection {
         let left = !self.outbox.is_empty();
         if !left {
             self.stuck = None;
+            self.pongs = 0;
         } else if sent > 0 || self.stuck.is_none() {
             self.stuck = Some(now);
         }
@@ -355,7 +284,7 @@ impl Connection {
                     ttl_deciseconds: TTL,
                     context: Bytes::new(),
                 })?;
-                self.take_output();
+                transmit(codec, &mut self.outbox);
             }
             _ => self.outbox.command(PING_NAME, &[&TTL.to_be_bytes()]),
         }
@@ -388,12 +317,6 @@ fn received(count: Result<usize, Errno>) -> Result<usize, Ended> {
     }
 }
 
-fn transmit(codec: &mut Codec, outbox: &mut Outbox) {
-    let bytes = codec.poll_transmit();
-    outbox.bytes(&bytes);
-    codec.advance_transmit(bytes.len());
-}
-
 /// A ping's time to live and context.
 fn ping(command: &[u8]) -> Option<(u16, &[u8])> {
     let (&length, rest) = command.split_first()?;
@@ -405,3 +328,6 @@ fn ping(command: &[u8]) -> Option<(u16, &[u8])> {
     let context = &context[..context.len().min(MAX_CONTEXT)];
     Some((u16::from_be_bytes(*ttl), context))
 }
+
+#[cfg(test)]
+mod tests;
