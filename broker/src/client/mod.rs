@@ -37,6 +37,9 @@ pub enum Failure {
     /// No answer came in time.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
+    /// No broker was there to ask.
+    #[error("no broker was reached within {0:?}")]
+    Unreached(Duration),
     /// The client has been stopped.
     #[error("the client has been stopped")]
     Stopped,

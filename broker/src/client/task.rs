@@ -239,9 +239,14 @@ impl Task {
     fn patrol(&mut self) {
         let now = Instant::now();
         let late = self.pending.iter().filter(|(_, it)| it.deadline <= now);
-        let late: Vec<_> = late.map(|(id, it)| (id.clone(), it.timeout)).collect();
-        for (id, timeout) in late {
-            self.end(&id, Err(Failure::TimedOut(timeout)));
+        let reached = self.links.values().any(|link| link.up);
+        let failure = |it: &Pending| match it.broker {
+            None if !reached => Failure::Unreached(it.timeout),
+            _ => Failure::TimedOut(it.timeout),
+        };
+        let late: Vec<_> = late.map(|(id, it)| (id.clone(), failure(it))).collect();
+        for (id, failure) in late {
+            self.end(&id, Err(failure));
         }
         let homeless = self.pending.iter();
         let homeless = homeless.filter(|(_, it)| it.broker.is_none() && it.not_before <= now);

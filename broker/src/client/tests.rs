@@ -126,6 +126,17 @@ async fn a_client_waits_for_the_first_broker_and_is_told_what_went_wrong() {
 }
 
 #[tokio::test]
+async fn a_client_says_if_there_was_no_broker_to_ask() {
+    let nobody = BTreeSet::from(["tcp://127.0.0.1:1".to_owned()]);
+    let (_tell, brokers) = watch::channel(nobody);
+    let client = Client::new(brokers, MAX_BODY);
+    let short = Duration::from_millis(100);
+    let asked = client.ask("up", vec!["x".into()], short).await;
+    let failure = asked.expect_err("nobody is there").to_string();
+    assert_eq!(failure, "no broker was reached within 100ms");
+}
+
+#[tokio::test]
 async fn a_rate_is_kept() {
     let server = broker().await;
     let (_tell, brokers) = watch::channel(BTreeSet::from([server.front()[0].clone()]));

@@ -27,6 +27,9 @@ const MISSED: u32 = 3;
 /// A broker that is not reached within this time is left for another, if there is one.
 const REACH: Duration = Duration::from_millis(500);
 
+/// A broker that is not reached within this time is said to be out of reach, once: somebody may have mistyped its address.
+const TOLD_AFTER: Duration = Duration::from_secs(2);
+
 /// How it ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum End {
@@ -52,6 +55,8 @@ pub(super) struct Attachment<'a> {
     beat: Duration,
     next_beat: Instant,
     heard: Instant,
+    /// It was said that the broker is out of reach.
+    told: bool,
     /// When to stop waiting for the end, once it has been asked for.
     leaving: Option<(End, Instant)>,
 }
@@ -76,6 +81,7 @@ impl<'a> Attachment<'a> {
             beat: BEAT,
             next_beat: now + BEAT,
             heard: now,
+            told: false,
             leaving: None,
         })
     }
@@ -98,6 +104,7 @@ impl<'a> Attachment<'a> {
                 }
                 Some(done) = self.jobs.join_next() => match done {
                     Ok((connection, delivery, outcome)) => self.finished(connection, delivery, outcome),
+                    Err(error) if error.is_cancelled() => {}
                     Err(error) => warn!(%error, "a job ended without an answer"),
                 },
                 () = stop.cancelled(), if self.leaving.is_none() => self.leave(End::Stopped),
@@ -125,13 +132,11 @@ impl<'a> Attachment<'a> {
         match event {
             DealerEvent::Up => {
                 self.heard = Instant::now();
+                self.told = false;
                 self.offer_services();
             }
             DealerEvent::Down => {
-                // The broker has given what we have to others.
-                self.connection += 1;
-                self.running.clear();
-                self.outbox.clear();
+                self.give_up();
                 self.heard = Instant::now();
                 if let Some((end, _)) = self.leaving {
                     return Some(end);
@@ -199,9 +204,17 @@ impl<'a> Attachment<'a> {
         None
     }
 
-    fn offer_services(&mut self) {
-        self.running.clear();
+    /// The broker has given what we have to others: their answers count, and to go on here would be more at once than was
+    /// offered.
+    fn give_up(&mut self) {
         self.connection += 1;
+        self.running.clear();
+        self.outbox.clear();
+        self.jobs.abort_all();
+    }
+
+    fn offer_services(&mut self) {
+        self.give_up();
         if self.leaving.is_some() {
             return;
         }
@@ -267,6 +280,10 @@ impl<'a> Attachment<'a> {
         self.next_beat = now + self.beat;
         let silent = now.saturating_duration_since(self.heard);
         if !self.dealer.is_up() {
+            if silent > TOLD_AFTER && !self.told {
+                self.told = true;
+                warn!(broker = %self.address, "the broker is out of reach; still trying");
+            }
             let others = brokers
                 .borrow()
                 .iter()
@@ -283,5 +300,68 @@ impl<'a> Attachment<'a> {
             self.flush();
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use super::*;
+    use crate::dialect::zwp::JobHeaders;
+
+    /// Counts what is under way, however it ends.
+    struct UnderWay(Arc<AtomicUsize>);
+
+    impl Drop for UnderWay {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_lost_broker_gave_is_given_up() {
+        let offer = Offer {
+            services: vec!["a".to_owned()],
+            capacity: 1,
+            max_body: 1_024,
+            drain: Duration::ZERO,
+            pass: None,
+        };
+        let under_way = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&under_way);
+        let handler: Handler = Arc::new(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+            let mine = UnderWay(Arc::clone(&count));
+            Box::pin(async move {
+                let _mine = mine;
+                std::future::pending().await
+            })
+        });
+        let nobody = "tcp://127.0.0.1:1";
+        let attachment = Attachment::new(&offer, handler, nobody).await;
+        let mut attachment = attachment.expect("an address");
+        for lost in [0, 1] {
+            attachment.obey(Order::Request {
+                delivery: Delivery(lost),
+                service: Bytes::from_static(b"a"),
+                id: Bytes::from_static(b"i"),
+                attempt: 1,
+                headers: JobHeaders::default(),
+                body: Vec::new(),
+            });
+            assert_eq!(under_way.load(Ordering::SeqCst), 1);
+            match lost {
+                0 => drop(attachment.on(DealerEvent::Down)),
+                _ => drop(attachment.obey(Order::Bye)), // it has lost sight of us
+            }
+            let ended = attachment.jobs.join_next().await.expect("a job");
+            assert!(ended.expect_err("it is given up").is_cancelled());
+            assert_eq!(under_way.load(Ordering::SeqCst), 0);
+            assert!(attachment.running.is_empty());
+        }
     }
 }
