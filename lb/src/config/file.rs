@@ -165,6 +165,16 @@ mod tests {
     }
 
     #[test]
+    fn the_file_in_the_readme_is_one_and_its_limits_are_the_defaults() {
+        let text = include_str!("../../../README.md");
+        let (_, text) = text.split_once("```toml\n").expect("there is one");
+        let (text, _) = text.split_once("```").expect("it ends");
+        let config = loaded(text).expect("a good file");
+        assert_eq!(config.limits, Limits::default());
+        assert_eq!((config.routes.len(), config.fixed.len()), (3, 1));
+    }
+
+    #[test]
     fn a_whole_file() {
         let config = loaded(
             r#"

@@ -282,6 +282,15 @@ mod tests {
     }
 
     #[test]
+    fn the_file_in_the_docs_is_one() {
+        let text = include_str!("../../../docs/haproxy.md");
+        let (_, text) = text.split_once("```toml\n").expect("there is one");
+        let (text, _) = text.split_once("```").expect("it ends");
+        let config = loaded(text).expect("a good file");
+        assert_eq!((config.routes.len(), config.fixed.len()), (2, 1));
+    }
+
+    #[test]
     fn a_whole_file() {
         let config = loaded(
             r#"
