@@ -122,7 +122,7 @@ fn all_parts_find_each_other_and_leave_in_order(kind: Kind) {
     let alone = client(&registry, &["--service", "up", "--timeout", "200ms", "x"]);
     assert_eq!(alone.code, 1);
     assert!(
-        alone.stderr.contains("no answer within 200ms"),
+        alone.stderr.contains("no broker was reached within 200ms"),
         "{}",
         alone.stderr
     );
