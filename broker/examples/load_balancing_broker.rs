@@ -54,6 +54,7 @@ async fn broker() -> Outcome {
                     }
                     free.push_back(worker);
                 }
+                RouterEvent::Authenticated(..) => {}
                 RouterEvent::Down(worker) => free.retain(|it| *it != worker),
             },
         }

@@ -11,7 +11,9 @@ use super::{
     board::{ServiceId, service_name},
     dedup::{Answer, check_sum, size_of_frames},
     limits::{MAX_BODY_FRAMES, MAX_ID, OVERHEAD},
-    message::{Event, NewRequest, Output, Peer, Refusal, ReturnAddress, ToClient, What},
+    message::{
+        Event, NewRequest, Output, Peer, Refusal, RequestName, ReturnAddress, ToClient, What,
+    },
     request::{Held, Keeping, Place, RequestNumber},
     timers::Timer,
 };
@@ -58,10 +60,10 @@ impl Broker {
 
     /// Joins a request that has come before to the first one. Returns it if it is new.
     fn unless_repeated(&mut self, new: NewRequest, now: Instant) -> Option<NewRequest> {
-        let Some(id) = &new.id else {
+        let Some(name) = new.name() else {
             return Some(new);
         };
-        if let Some(&number) = self.by_id.get(id) {
+        if let Some(&number) = self.by_name.get(&name) {
             let same = self.requests.get(&number).is_some_and(|held| {
                 *self.board.get(held.service).name.as_bytes() == *new.service
                     && held.body == new.body
@@ -73,7 +75,7 @@ impl Broker {
             }
             return None;
         }
-        let Some((answer, sum)) = self.answers.get(id, now) else {
+        let Some((answer, sum)) = self.answers.get(&name, now) else {
             return Some(new);
         };
         if sum != check_sum(&new.service, &new.body) {
@@ -82,7 +84,7 @@ impl Broker {
         }
         let answer = answer.clone();
         self.counters.replayed += 1;
-        let id = id.clone();
+        let id = name.id;
         let service = String::from_utf8_lossy(&new.service).into();
         let message = match answer {
             Answer::Final(body) => ToClient::Final { id, service, body },
@@ -153,8 +155,8 @@ impl Broker {
         self.next_request += 1;
         let deadline = now + new.timeout.min(self.limits.max_timeout);
         self.timers.set(Timer::Deadline(number), deadline);
-        if let Some(id) = &new.id {
-            self.by_id.insert(id.clone(), number);
+        if let Some(name) = new.name() {
+            self.by_name.insert(name, number);
         }
         let peer = new.from.peer;
         self.by_client.entry(peer).or_default().insert(number);
@@ -162,6 +164,7 @@ impl Broker {
         self.board.hold(service);
         let held = Held {
             from: vec![new.from],
+            key: new.key,
             patient: new.patient,
             retry: new.retry,
             stream: new.stream,
@@ -237,8 +240,8 @@ impl Broker {
     }
 
     /// The client wants no answer any more. It is told that there will be none.
-    pub(super) fn cancel(&mut self, client: Peer, id: &Bytes) {
-        let Some(&number) = self.by_id.get(id) else {
+    pub(super) fn cancel(&mut self, client: Peer, name: &RequestName) {
+        let Some(&number) = self.by_name.get(name) else {
             return;
         };
         let Some(held) = self.requests.get_mut(&number) else {

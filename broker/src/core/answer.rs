@@ -216,8 +216,8 @@ impl Broker {
                 attempt.request = None;
             }
         }
-        if let Some(id) = &held.id {
-            self.by_id.remove(id);
+        if let Some(name) = held.name() {
+            self.by_name.remove(&name);
         }
         for address in &held.from {
             self.unlist(address.peer, number);
@@ -235,11 +235,11 @@ impl Broker {
         result: Result<Frames, Refusal>,
         now: Instant,
     ) {
-        let Some(id) = held.id.clone() else {
+        let Some(name) = held.name() else {
             return;
         };
         let answer = KeptAnswer {
-            id,
+            name,
             check_sum: check_sum(service.as_bytes(), &held.body),
             result,
             at: now,

@@ -1,6 +1,6 @@
 //! Answers already given, kept for a while in case the same request comes again.
 //!
-//! Bounded by number, bytes and age; the oldest goes first. It knows ids, check sums and answers, no clients.
+//! Bounded by number, bytes and age; the oldest goes first. It knows names of requests, check sums and answers, no clients.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::{
     limits::OVERHEAD,
-    message::{Frames, Refusal},
+    message::{Frames, Refusal, RequestName},
 };
 
 /// What was answered.
@@ -54,11 +54,11 @@ struct Kept {
     at: Instant,
 }
 
-/// Answers by the id of their request.
+/// Answers by the names of their requests.
 #[derive(Debug)]
 pub(super) struct Answers {
-    kept: HashMap<Bytes, Kept>,
-    order: VecDeque<Bytes>,
+    kept: HashMap<RequestName, Kept>,
+    order: VecDeque<RequestName>,
     bytes: usize,
     max: usize,
     max_bytes: usize,
@@ -78,15 +78,15 @@ impl Answers {
     }
 
     /// The answer given to this request, and the check sum of the body it was given for.
-    pub(super) fn get(&self, key: &Bytes, now: Instant) -> Option<(&Answer, u32)> {
+    pub(super) fn get(&self, name: &RequestName, now: Instant) -> Option<(&Answer, u32)> {
         self.kept
-            .get(key)
+            .get(name)
             .filter(|kept| now.saturating_duration_since(kept.at) < self.age)
             .map(|kept| (&kept.answer, kept.check_sum))
     }
 
     /// Keeps an answer; lets go of the oldest where there are too many. One that is too large by itself is not kept.
-    pub(super) fn put(&mut self, key: Bytes, answer: Answer, check_sum: u32, now: Instant) {
+    pub(super) fn put(&mut self, name: RequestName, answer: Answer, check_sum: u32, now: Instant) {
         let size = answer.size();
         if size > self.max_bytes || self.max == 0 {
             return;
@@ -96,10 +96,10 @@ impl Answers {
             check_sum,
             at: now,
         };
-        match self.kept.insert(key.clone(), kept) {
+        match self.kept.insert(name.clone(), kept) {
             // It was answered before, and that had become too old: its place in the order is not worth moving.
             Some(old) => self.bytes -= old.answer.size(),
-            None => self.order.push_back(key),
+            None => self.order.push_back(name),
         }
         self.bytes += size;
         while self.bytes > self.max_bytes || self.order.len() > self.max {
@@ -111,8 +111,8 @@ impl Answers {
 
     /// Lets go of what is too old. Returns when to look again.
     pub(super) fn expire(&mut self, now: Instant) -> Option<Instant> {
-        while let Some(key) = self.order.front() {
-            let due = self.kept.get(key).map(|kept| kept.at + self.age);
+        while let Some(name) = self.order.front() {
+            let due = self.kept.get(name).map(|kept| kept.at + self.age);
             match due {
                 Some(due) if due > now => return Some(due),
                 _ => self.drop_oldest(),
@@ -122,10 +122,10 @@ impl Answers {
     }
 
     fn drop_oldest(&mut self) -> bool {
-        let Some(key) = self.order.pop_front() else {
+        let Some(name) = self.order.pop_front() else {
             return false;
         };
-        if let Some(kept) = self.kept.remove(&key) {
+        if let Some(kept) = self.kept.remove(&name) {
             self.bytes -= kept.answer.size();
         }
         true
@@ -141,8 +141,11 @@ impl Answers {
 mod tests {
     use super::*;
 
-    fn key(n: u32) -> Bytes {
-        Bytes::from(n.to_string())
+    fn key(n: u32) -> RequestName {
+        RequestName {
+            key: None,
+            id: Bytes::from(n.to_string()),
+        }
     }
 
     fn answer(bytes: usize) -> Answer {

@@ -84,8 +84,8 @@ impl Broker {
                 }
                 Place::Writing => assert_eq!(held.keeping, Keeping::Writing),
             }
-            if let Some(id) = &held.id {
-                assert_eq!(self.by_id.get(id), Some(&number));
+            if let Some(name) = held.name() {
+                assert_eq!(self.by_name.get(&name), Some(&number));
             }
             let mut peers: Vec<Peer> = held.from.iter().map(|address| address.peer).collect();
             assert!(
@@ -108,7 +108,7 @@ impl Broker {
             .values()
             .filter(|held| held.id.is_some())
             .count();
-        assert_eq!(self.by_id.len(), with_id);
+        assert_eq!(self.by_name.len(), with_id);
         let of_clients: usize = self.by_client.values().map(|mine| mine.len()).sum();
         assert_eq!(of_clients, listed);
     }

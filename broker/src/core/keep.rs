@@ -12,7 +12,7 @@ use super::{
     board::service_name,
     dedup::{Answer, check_sum, size_of_frames},
     limits::OVERHEAD,
-    message::{Frames, Output, Refusal, Retry, ToClient, What},
+    message::{Frames, Output, Refusal, RequestName, Retry, ToClient, What},
     request::{Held, Keeping, Place, RequestNumber},
     timers::Timer,
 };
@@ -22,8 +22,8 @@ use super::{
 pub struct KeptRequest {
     /// Its number: greater than those of requests accepted before.
     pub number: u64,
-    /// The id its client gave.
-    pub id: Bytes,
+    /// What it is known by.
+    pub name: RequestName,
     /// The service asked for.
     pub service: Arc<str>,
     /// When nobody waits for the answer any more.
@@ -39,8 +39,8 @@ pub struct KeptRequest {
 /// An answer to be written down, or that was read back.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct KeptAnswer {
-    /// The id of the request.
-    pub id: Bytes,
+    /// What the request is known by.
+    pub name: RequestName,
     /// The check sum of what was asked.
     pub check_sum: u32,
     /// The result, or the worker's refusal.
@@ -81,7 +81,7 @@ impl Broker {
             Ok(body) => Answer::Final(body),
             Err(refusal) => Answer::Failed(refusal),
         };
-        self.answers.put(kept.id, answer, kept.check_sum, kept.at);
+        self.answers.put(kept.name, answer, kept.check_sum, kept.at);
         let due = now + self.limits.answer_age;
         self.timers.set_if_clear(Timer::Answers, due);
     }
@@ -95,7 +95,7 @@ impl Broker {
             };
             let answer = KeptAnswer {
                 check_sum: check_sum(kept.service.as_bytes(), &kept.body),
-                id: kept.id,
+                name: kept.name,
                 result: Err(refusal),
                 at: now,
             };
@@ -112,12 +112,13 @@ impl Broker {
         self.bytes += size;
         let place = Place::Queued(self.board.enqueue(service, number, size, false));
         self.timers.set(Timer::Deadline(number), kept.deadline);
-        self.by_id.insert(kept.id.clone(), number);
+        self.by_name.insert(kept.name.clone(), number);
         let held = Held {
             keeping: Keeping::Done,
             trace: kept.trace,
+            key: kept.name.key,
             ..Held::new(
-                Some(kept.id),
+                Some(kept.name.id),
                 service,
                 place,
                 (now, kept.deadline),
@@ -135,10 +136,13 @@ impl Broker {
         let Some(held) = self.requests.get_mut(&number) else {
             return;
         };
+        let Some(name) = held.name() else {
+            return; // nobody could ask for it again
+        };
         held.keeping = Keeping::Writing;
         let kept = KeptRequest {
             number: number.0,
-            id: held.id(),
+            name,
             service: self.board.get(held.service).name.clone(),
             deadline: held.deadline,
             retry: held.retry,

@@ -24,6 +24,20 @@ pub struct Delivery(pub u64);
 /// The frames of a body.
 pub type Frames = Vec<Bytes>;
 
+/// The public key that a client has shown to be its own.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct ClientKey(pub [u8; 32]);
+
+/// What a request is known by when it comes again: its client's id for it, among those of clients with the same key. Without
+/// keys all clients are one.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct RequestName {
+    /// The client's key, if it has one.
+    pub key: Option<ClientKey>,
+    /// The id it gave, 1 to 64 bytes.
+    pub id: Bytes,
+}
+
 /// Where the answer to a request goes. The core reads `peer` only.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ReturnAddress {
@@ -52,6 +66,8 @@ pub struct NewRequest {
     pub from: ReturnAddress,
     /// The id the client gave it, 1 to 64 bytes; without one, a request sent twice is run twice.
     pub id: Option<Bytes>,
+    /// The key of its client: nobody with another one gets its answer, or joins it.
+    pub key: Option<ClientKey>,
     /// The service asked for.
     pub service: Bytes,
     /// How long the client waits; limited by [`Limits::max_timeout`](super::Limits::max_timeout).
@@ -71,6 +87,14 @@ pub struct NewRequest {
     pub handed: Option<Bytes>,
     /// The body.
     pub body: Frames,
+}
+
+impl NewRequest {
+    /// What it is known by, if it has an id.
+    pub fn name(&self) -> Option<RequestName> {
+        let (key, id) = (self.key, self.id.clone()?);
+        Some(RequestName { key, id })
+    }
 }
 
 /// When silence of a worker means that it is lost.
@@ -108,8 +132,8 @@ pub enum Input {
     Cancel {
         /// The client.
         client: Peer,
-        /// The request's id.
-        id: Bytes,
+        /// What it is known by.
+        name: RequestName,
     },
     /// A worker offers itself; said again, it starts anew and what it had is lost.
     Ready {

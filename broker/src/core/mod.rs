@@ -31,14 +31,13 @@ use std::{
     time::Instant,
 };
 
-use bytes::Bytes;
 use serde::Serialize;
 
 pub use self::limits::Limits;
 use self::{
     board::{Board, NumberMap},
     dedup::Answers,
-    message::{Delivery, Event, Input, Output, Peer, What},
+    message::{Delivery, Event, Input, Output, Peer, RequestName, What},
     report::Latency,
     request::{Held, RequestNumber},
     timers::Timers,
@@ -125,7 +124,7 @@ pub struct Broker {
     board: Board,
     requests: NumberMap<RequestNumber, Held>,
     /// Requests held, by the id their client gave.
-    by_id: HashMap<Bytes, RequestNumber>,
+    by_name: HashMap<RequestName, RequestNumber>,
     by_client: NumberMap<Peer, BTreeSet<RequestNumber>>,
     workers: NumberMap<Peer, Worker>,
     /// How many of them are other brokers.
@@ -155,7 +154,7 @@ impl Broker {
             limits,
             board: Board::default(),
             requests: NumberMap::default(),
-            by_id: HashMap::new(),
+            by_name: HashMap::new(),
             by_client: NumberMap::default(),
             workers: NumberMap::default(),
             remotes: 0,
@@ -188,7 +187,7 @@ impl Broker {
         self.elapse(now);
         match input {
             Input::Request(new) => self.request(new, now),
-            Input::Cancel { client, id } => self.cancel(client, &id),
+            Input::Cancel { client, name } => self.cancel(client, &name),
             Input::Ready { worker, ready } => self.ready(worker, &ready, now),
             Input::Partial {
                 worker,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::{
     board::ServiceId,
-    message::{Delivery, Frames, Peer, Retry, ReturnAddress},
+    message::{ClientKey, Delivery, Frames, Peer, RequestName, Retry, ReturnAddress},
 };
 
 /// Numbers requests in the order in which they were accepted.
@@ -39,6 +39,8 @@ pub(super) struct Held {
     /// Who wants the answer: several if the same request came by several connections, none if all have left.
     pub(super) from: Vec<ReturnAddress>,
     pub(super) id: Option<Bytes>,
+    /// See [`NewRequest::key`](super::message::NewRequest::key).
+    pub(super) key: Option<ClientKey>,
     pub(super) service: ServiceId,
     pub(super) keeping: Keeping,
     /// Clients to be told of its acceptance once it is on disk.
@@ -80,6 +82,7 @@ impl Held {
         Self {
             from: Vec::new(),
             id,
+            key: None,
             service,
             keeping: Keeping::No,
             owed: Vec::new(),
@@ -99,6 +102,12 @@ impl Held {
             body,
             size,
         }
+    }
+
+    /// What it is known by, if it has an id.
+    pub(super) fn name(&self) -> Option<RequestName> {
+        let (key, id) = (self.key, self.id.clone()?);
+        Some(RequestName { key, id })
     }
 
     /// The id for messages to the client: empty if it gave none.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::{
     keep::{KeptAnswer, KeptRequest},
     limits::OVERHEAD,
-    message::{Frames, Refusal, Retry},
+    message::{ClientKey, Frames, Refusal, RequestName, Retry},
 };
 
 /// One change, as appended to the log.
@@ -38,6 +38,9 @@ pub(super) struct Request {
     once: bool,
     trace: Option<String>,
     body: Frames,
+    /// The client's key. It came later than the rest: older files have none.
+    #[serde(default)]
+    key: Option<[u8; 32]>,
 }
 
 /// An answer.
@@ -52,6 +55,14 @@ pub(super) struct Answer {
     maybe_executed: bool,
     /// The frames of a result, or the reason of a refusal.
     body: Frames,
+    /// As with requests.
+    #[serde(default)]
+    key: Option<[u8; 32]>,
+}
+
+fn name(key: Option<[u8; 32]>, id: Bytes) -> RequestName {
+    let key = key.map(ClientKey);
+    RequestName { key, id }
 }
 
 impl Answer {
@@ -101,7 +112,8 @@ impl Request {
     pub(super) fn of(kept: KeptRequest, clocks: Clocks) -> Self {
         Self {
             number: kept.number,
-            id: kept.id,
+            key: kept.name.key.map(|key| key.0),
+            id: kept.name.id,
             service: (*kept.service).to_owned(),
             deadline: clocks.wall_of(kept.deadline),
             once: kept.retry == Retry::Never,
@@ -113,7 +125,7 @@ impl Request {
     fn kept(self, clocks: Clocks) -> KeptRequest {
         KeptRequest {
             number: self.number,
-            id: self.id,
+            name: name(self.key, self.id),
             service: self.service.into(),
             deadline: clocks.instant_of(self.deadline),
             retry: if self.once { Retry::Never } else { Retry::Safe },
@@ -130,7 +142,8 @@ impl Answer {
             Err(refusal) => (refusal.code, refusal.maybe_executed, vec![refusal.text]),
         };
         Self {
-            id: kept.id,
+            key: kept.name.key.map(|key| key.0),
+            id: kept.name.id,
             check_sum: kept.check_sum,
             at: clocks.wall_of(kept.at),
             code,
@@ -150,7 +163,7 @@ impl Answer {
             }),
         };
         KeptAnswer {
-            id: self.id,
+            name: name(self.key, self.id),
             check_sum: self.check_sum,
             result,
             at: clocks.instant_of(self.at).min(clocks.instant),
@@ -218,5 +231,24 @@ impl Kept {
             requests.map(|it| it.kept(clocks)).collect(),
             answers.map(|it| it.kept(clocks)).collect(),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_before_there_were_keys_is_read() {
+        // As the fields stood then, up to the body.
+        let request = (7_u64, "id", "up", 5_u64, false, None::<&str>, ["body"]);
+        let answer = ("id", 9_u32, 5_u64, 200_u16, false, ["done"]);
+        let bytes = rmp_serde::to_vec(&([request], [answer])).expect("plain values");
+        let kept = Kept::decode(&bytes).expect("it can be read");
+        let (requests, answers) = kept.restore(Clocks::now());
+        let id = Bytes::from_static(b"id");
+        let want = name(None, id);
+        assert_eq!(requests[0].name, want);
+        assert_eq!(answers[0].name, want);
     }
 }

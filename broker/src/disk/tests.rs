@@ -3,14 +3,22 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::core::message::{Refusal, Retry};
+use crate::core::message::{ClientKey, Refusal, RequestName, Retry};
 
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// Some have a key.
+fn name(number: u64) -> RequestName {
+    RequestName {
+        key: number.is_multiple_of(2).then_some(ClientKey([9; 32])),
+        id: Bytes::from(format!("id-{number}")),
+    }
+}
 
 fn request(number: u64) -> KeptRequest {
     KeptRequest {
         number,
-        id: Bytes::from(format!("id-{number}")),
+        name: name(number),
         service: "up".into(),
         deadline: Instant::now() + Duration::from_secs(60),
         retry: if number == 2 {
@@ -31,7 +39,7 @@ fn answer(number: u64) -> KeptAnswer {
         maybe_executed: true,
     };
     KeptAnswer {
-        id: Bytes::from(format!("id-{number}")),
+        name: name(number),
         check_sum: 9,
         result: match number {
             3 => Err(refusal),
@@ -79,6 +87,8 @@ fn check(found: &Found) {
     assert!(left > Duration::from_secs(30) && left <= Duration::from_secs(61));
     let results: Vec<_> = found.answers.iter().map(|it| it.result.clone()).collect();
     assert_eq!(results, [answer(1).result, answer(3).result]);
+    let names: Vec<_> = found.answers.iter().map(|it| it.name.clone()).collect();
+    assert_eq!(names, [name(1), name(3)]);
 }
 
 #[tokio::test]

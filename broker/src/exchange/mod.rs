@@ -16,8 +16,8 @@ use crate::{
         Broker, Census, Counters, Limits,
         keep::{KeptAnswer, KeptRequest},
         message::{
-            Beats, Delivery, Event, Frames, Input, NewRequest, Output, Peer, Ready, Refusal, Retry,
-            ReturnAddress, ToClient, ToWorker,
+            Beats, ClientKey, Delivery, Event, Frames, Input, NewRequest, Output, Peer, Ready,
+            Refusal, RequestName, Retry, ReturnAddress, ToClient, ToWorker,
         },
         report::{Latency, ServiceReport},
     },
@@ -115,6 +115,8 @@ pub struct Exchange {
     about_us: WelcomeHeaders,
     /// How each connection speaks that has ever spoken as a worker.
     workers: FxHashMap<Peer, WorkerDialect>,
+    /// The keys of those who had to show them.
+    keys: FxHashMap<Peer, ClientKey>,
     elsewhere: Elsewhere,
     garbage: u64,
 }
@@ -133,6 +135,7 @@ impl Exchange {
             manner,
             about_us,
             workers: FxHashMap::default(),
+            keys: FxHashMap::default(),
             elsewhere: Elsewhere::default(),
             garbage: 0,
         }
@@ -172,6 +175,11 @@ impl Exchange {
         self.feed(input, now)
     }
 
+    /// A connection has shown this key, before its first message.
+    pub fn authenticated(&mut self, peer: Peer, key: ClientKey) {
+        self.keys.insert(peer, key);
+    }
+
     /// A message came.
     pub fn message(&mut self, port: Port, peer: Peer, frames: Frames, now: Instant) -> Vec<Act> {
         let known = self.workers.get(&peer);
@@ -204,6 +212,7 @@ impl Exchange {
     pub fn gone(&mut self, peer: Peer, now: Instant) -> Vec<Act> {
         let acts = self.feed(Input::Gone(peer), now);
         self.workers.remove(&peer);
+        self.keys.remove(&peer);
         acts
     }
 
@@ -270,8 +279,9 @@ impl Exchange {
                 self.feed(Input::Request(request), now)
             }
             ClientWish::Cancel(id) => {
-                let client = from.peer;
-                self.feed(Input::Cancel { client, id }, now)
+                let (client, key) = (from.peer, self.keys.get(&from.peer).copied());
+                let name = RequestName { key, id };
+                self.feed(Input::Cancel { client, name }, now)
             }
             ClientWish::Management { name, about } => {
                 let code: &'static [u8] = match about {
@@ -322,6 +332,7 @@ impl Exchange {
             false => (id, None),
         };
         NewRequest {
+            key: self.keys.get(&from.peer).copied(),
             from,
             id,
             service: service.unwrap_or_else(default_service),

@@ -65,6 +65,9 @@ pub(super) struct Note {
     /// Of an error: another worker may do it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) retry: Option<bool>,
+    /// Of a job from one queue to another: it was lent, and comes back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) back: Option<bool>,
     /// Of a queue: which of its lives this is, in case it had lost what it was given in an earlier one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) run: Option<u64>,

@@ -11,6 +11,8 @@ pub mod front;
 mod message;
 pub mod queue;
 mod recent;
+#[cfg(test)]
+mod tests;
 pub mod worker;
 
 use std::time::Duration;

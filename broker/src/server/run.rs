@@ -17,7 +17,7 @@ use tracing::{debug, info};
 
 use super::{Config, Error, Status, neighbours, report::Report, trace::Tracer};
 use crate::{
-    core::message::Peer,
+    core::message::{ClientKey, Peer},
     disk::{Disk, Found, Outcome},
     exchange::{Act, Exchange, Port},
     federation::{Federation, Happened},
@@ -268,6 +268,11 @@ impl Loop {
         let acts = match event {
             RouterEvent::Message(link, frames) => {
                 self.exchange.message(port, peer(port, link), frames, now)
+            }
+            RouterEvent::Authenticated(link, key) => {
+                let key = ClientKey(key.bytes());
+                self.exchange.authenticated(peer(port, link), key);
+                return;
             }
             RouterEvent::Down(link) => self.exchange.gone(peer(port, link), now),
         };

@@ -41,6 +41,15 @@ impl PublicKey {
         let key = CurvePublicKey::from_z85(text).map_err(|_| NoKey)?;
         Ok(Self(*key.as_bytes()))
     }
+
+    pub(super) fn of(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// As it is on the wire.
+    pub fn bytes(self) -> [u8; 32] {
+        self.0
+    }
 }
 
 impl fmt::Display for PublicKey {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{
-    curve::{Guard, Keys, Pass},
+    curve::{Guard, Keys, Pass, PublicKey},
     *,
 };
 
@@ -179,6 +179,20 @@ async fn stranger(address: &str, pass: &Pass, identity: &'static str) -> omq_tok
     socket
 }
 
+/// The first message of somebody with a key: whose it is, is told before.
+async fn first_word(router: &mut Router) -> (Link, PublicKey, Frames) {
+    let RouterEvent::Authenticated(link, key) = next(router).await else {
+        panic!("a key");
+    };
+    match next(router).await {
+        RouterEvent::Message(from, frames) => {
+            assert_eq!(from, link);
+            (link, key, frames)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn only_allowed_keys_get_in_and_nobody_takes_an_identity_over() {
     let (ours, friend, other, enemy) = (
@@ -207,21 +221,24 @@ async fn only_allowed_keys_get_in_and_nobody_takes_an_identity_over() {
         let _ = socket.try_send(Message::single("let me in"));
     }
     let mine = stranger(&address, &Pass::new(friend.clone(), server), "w1").await;
-    let (sent, event) = tokio::join!(mine.send(Message::single("first")), next(&mut router));
+    let (sent, (link, key, frames)) =
+        tokio::join!(mine.send(Message::single("first")), first_word(&mut router));
     sent.expect("it is sent");
-    let RouterEvent::Message(link, frames) = event else {
-        panic!("a message");
-    };
-    assert_eq!(frames, ["first"]);
+    assert_eq!(
+        (key, &frames[..]),
+        (friend.public(), &[Bytes::from("first")][..])
+    );
     // Another allowed key claims the identity, and a third one comes with a name of its own.
     let thief = stranger(&address, &Pass::new(other.clone(), server), "w1").await;
     let _ = thief.try_send(Message::single("I am w1"));
+    let theirs = other.public();
     let third = stranger(&address, &Pass::new(other, server), "w2").await;
-    let (sent, event) = tokio::join!(third.send(Message::single("third")), next(&mut router));
+    let (sent, (_, key, frames)) = tokio::join!(
+        third.send(Message::single("third")),
+        first_word(&mut router)
+    );
     sent.expect("it is sent");
-    let RouterEvent::Message(_, frames) = event else {
-        panic!("a message");
-    };
+    assert_eq!(key, theirs);
     assert_eq!(frames, ["third"], "nothing of the others");
     router
         .try_send(link, vec!["yours".into()])
@@ -235,6 +252,7 @@ async fn only_allowed_keys_get_in_and_nobody_takes_an_identity_over() {
     let frames = async {
         loop {
             match next(&mut router).await {
+                RouterEvent::Authenticated(..) => {}
                 RouterEvent::Down(down) => assert_eq!(down, link),
                 RouterEvent::Message(_, frames) => break frames,
             }

@@ -50,7 +50,7 @@ where
     } else {
         tokio::select! {
             address = reached(bound, system, global) => {
-                MqPresence::start(service, bound, address?, meta, global).await?
+                MqPresence::start(service, bound, address?, (meta, &[]), global).await?
             }
             () = shutdown.cancelled() => return Ok(()),
         }

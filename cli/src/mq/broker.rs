@@ -10,8 +10,7 @@ use ::broker::{
     server::{Config, Server, Status},
 };
 use clap::Args;
-use tokio::{sync::watch, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::{
@@ -19,11 +18,12 @@ use super::{
     curve::ListenKeys,
     discover,
     federation::{self, FederationArgs},
-    pages,
+    pages::Pages,
     presence::MqPresence,
+    view,
 };
 use crate::{
-    admin::{Admin, AdminToken},
+    admin::AdminToken,
     args::{Global, duration},
     faas::reach::port,
     failure::Failure,
@@ -158,8 +158,15 @@ pub(super) async fn run(args: BrokerArgs, global: &Global) -> Result<(), Failure
             args.name
         ))?;
     }
-    let pages_end = CancellationToken::new();
-    let pages = serve_pages(&args, &server, &pages_end)?;
+    let pages = match args.admin {
+        Some(address) => Some(Pages::serve(
+            (address, &args.admin_token),
+            &args.name,
+            server.asker(),
+        )?),
+        None => None,
+    };
+    let admin = pages.as_ref().map(|it| it.address);
     if let Some(place) = place {
         federation::settle(
             place,
@@ -175,7 +182,7 @@ pub(super) async fn run(args: BrokerArgs, global: &Global) -> Result<(), Failure
     // It serves; that others find it by name may take a registry longer.
     output::ready()?;
     let presence = tokio::select! {
-        presence = register(&args, &server, global) => presence?,
+        presence = register(&args, &server, admin, global) => presence?,
         () = shutdown.cancelled() => None,
     };
     let failed = tokio::select! {
@@ -195,34 +202,12 @@ pub(super) async fn run(args: BrokerArgs, global: &Global) -> Result<(), Failure
             let status = server.status();
             server.stop().await?;
             summary(&status.borrow());
-            pages_end.cancel();
             if let Some(pages) = pages {
-                // It ends by itself; what it may have panicked with is in the log.
-                let _ = pages.await;
+                pages.end().await;
             }
             Ok(())
         }
     }
-}
-
-/// The admin pages, if they are wanted; `end` ends them.
-fn serve_pages(
-    args: &BrokerArgs,
-    server: &Server,
-    end: &CancellationToken,
-) -> Result<Option<JoinHandle<()>>, Failure> {
-    let Some(address) = args.admin else {
-        return Ok(None);
-    };
-    let admin = Admin::listen(address, args.admin_token.clone())?;
-    output::line(&format!(
-        "{} admin on http://{}",
-        args.name,
-        admin.local_addr()?
-    ))?;
-    let asker = server.asker();
-    let respond = move |request| pages::page(asker.clone(), request);
-    Ok(Some(tokio::spawn(admin.serve(respond, end.clone()))))
 }
 
 fn config(
@@ -268,6 +253,7 @@ fn config(
 async fn register(
     args: &BrokerArgs,
     server: &Server,
+    admin: Option<SocketAddr>,
     global: &Global,
 ) -> Result<Option<MqPresence>, Failure> {
     let (Some(front), false) = (server.front().first(), args.no_register) else {
@@ -283,7 +269,11 @@ async fn register(
     if let Some(news) = server.news() {
         meta.push((federation::NEWS, port(news)));
     }
-    MqPresence::start(&args.name, front, args.advertise, &meta, global).await
+    if let Some(admin) = admin {
+        meta.push((view::ADMIN, admin.to_string()));
+    }
+    let listing = (&meta[..], &[view::TAG][..]);
+    MqPresence::start(&args.name, front, args.advertise, listing, global).await
 }
 
 /// The first address that a name or address stands for, kept up to date from now on.

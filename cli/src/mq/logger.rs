@@ -75,7 +75,7 @@ pub(super) async fn run(args: LoggerArgs, global: &Global) -> Result<(), Failure
     } else {
         let meta = [("protocol", "zeromq-push".to_owned())];
         tokio::select! {
-            presence = MqPresence::start(&args.name, pull.bound(), None, &meta, global) => presence?,
+            presence = MqPresence::start(&args.name, pull.bound(), None, (&meta, &[]), global) => presence?,
             () = shutdown.cancelled() => None,
         }
     };

@@ -12,6 +12,7 @@ mod logger;
 mod pages;
 pub(crate) mod presence;
 mod top;
+pub(crate) mod view;
 mod worker;
 
 use clap::{Args, Subcommand};

@@ -2,15 +2,61 @@
 //!
 //! It asks the broker each time; what the numbers mean is said where they are made.
 
+use std::net::SocketAddr;
+
 use ::broker::server::Asker;
 use daemon::http::{Reply, json, text};
 use http::{HeaderValue, Method, Request, StatusCode, header};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admin::{Admin, AdminToken},
+    failure::Failure,
+    output,
+};
 
 /// Everything a broker tells of itself, as JSON.
 pub(super) const VIEW_PATH: &str = "/v1/broker";
 
+/// An admin listener that is open.
+pub(super) struct Pages {
+    /// Where.
+    pub(super) address: SocketAddr,
+    task: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+impl Pages {
+    /// Opens it for those who have the token, if there is one, and says where.
+    pub(super) fn serve(
+        (address, token): (SocketAddr, &AdminToken),
+        name: &str,
+        asker: Asker,
+    ) -> Result<Self, Failure> {
+        let admin = Admin::listen(address, token.clone())?;
+        let address = admin.local_addr()?;
+        output::line(&format!("{name} admin on http://{address}"))?;
+        let stop = CancellationToken::new();
+        let respond = move |request| page(asker.clone(), request);
+        let task = tokio::spawn(admin.serve(respond, stop.clone()));
+        Ok(Self {
+            address,
+            task,
+            stop,
+        })
+    }
+
+    /// Closes it.
+    pub(super) async fn end(self) {
+        self.stop.cancel();
+        // What it may have panicked with is in the log.
+        let _ = self.task.await;
+    }
+}
+
 /// The answer to one request at the admin listener.
-pub(super) async fn page<B>(asker: Asker, request: Request<B>) -> Reply {
+async fn page<B>(asker: Asker, request: Request<B>) -> Reply {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
     }

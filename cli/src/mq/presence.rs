@@ -43,7 +43,7 @@ impl MqPresence {
         name: &str,
         bound: &str,
         advertised: Option<SocketAddr>,
-        meta: &[(&str, String)],
+        (meta, tags): (&[(&str, String)], &[&str]),
         global: &Global,
     ) -> Result<Option<Self>, Failure> {
         let Some(listens) = socket_address(bound) else {
@@ -75,6 +75,7 @@ impl MqPresence {
                 .iter()
                 .map(|(key, value)| ((*key).to_owned(), value.clone()))
                 .collect(),
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
             checks: vec![check],
             ..ServiceRegistration::new(name, address.ip().to_string(), address.port())
         };

@@ -5,11 +5,9 @@
 use std::{collections::BTreeMap, io::IsTerminal, net::SocketAddr, time::Duration};
 
 use clap::Args;
-use http::Method;
-use serde::Deserialize;
 
-use super::pages::VIEW_PATH;
-use crate::{admin::AdminToken, args::duration, failure::Failure, http_client, output};
+use super::view::{Counters, Service, View, ask};
+use crate::{admin::AdminToken, args::duration, failure::Failure, output};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -42,41 +40,6 @@ pub(super) struct TopArgs {
     once: bool,
 }
 
-#[derive(Debug, Default, Deserialize)]
-struct View {
-    broker: String,
-    counters: Counters,
-    census: Census,
-    connections: usize,
-    services: Vec<Service>,
-    services_left_out: usize,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-struct Counters {
-    answered: u64,
-    failed: u64,
-    refused: u64,
-    requeued: u64,
-    dead_letters: u64,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct Census {
-    requests: usize,
-    workers: usize,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct Service {
-    name: String,
-    queued: usize,
-    oldest_ms: u64,
-    running: usize,
-    workers: usize,
-    free: usize,
-}
-
 /// Draws until it is stopped.
 pub(super) async fn run(args: TopArgs) -> Result<(), Failure> {
     let shutdown = daemon::shutdown::on_signal();
@@ -85,7 +48,7 @@ pub(super) async fn run(args: TopArgs) -> Result<(), Failure> {
     loop {
         let mut page = String::new();
         for &address in &args.admin {
-            match ask(address, &args.token).await {
+            match ask(address, args.token.admin_token.as_ref()).await {
                 Ok(view) => {
                     let last = before.insert(address, view.counters);
                     page.push_str(&draw(address, &view, last, args.every));
@@ -103,13 +66,6 @@ pub(super) async fn run(args: TopArgs) -> Result<(), Failure> {
             () = shutdown.cancelled() => return Ok(()),
         }
     }
-}
-
-async fn ask(address: SocketAddr, token: &AdminToken) -> Result<View, Failure> {
-    let token = token.admin_token.as_ref();
-    let answer = http_client::call(address, token, Method::GET, VIEW_PATH).await?;
-    serde_json::from_slice(&answer)
-        .map_err(|error| Failure::of(format!("{address} is not a turno mq broker"), &error))
 }
 
 fn draw(address: SocketAddr, view: &View, last: Option<Counters>, every: Duration) -> String {

@@ -1,4 +1,4 @@
-//! What a running `turno up` says and takes on its admin listener: `/v1/up` and `/v1/up/scale`.
+//! What a running `turno up` says and takes on its admin listener: `/v1/up`, `/v1/up/brokers` and `/v1/up/scale`.
 //!
 //! The shapes stand here once, for `up` that writes them and `scale` that reads them. Counting and
 //! starting replicas is the supervisor's business.
@@ -13,6 +13,9 @@ use super::board::ReplicaView;
 
 /// Where the state of a running `up` is read.
 pub(crate) const VIEW_PATH: &str = "/v1/up";
+
+/// Where the brokers that the registry knows are shown, with what they say of themselves.
+pub(crate) const BROKERS_PATH: &str = "/v1/up/brokers";
 
 /// Where the number of replicas is set: `PUT ?service=NAME&replicas=N`.
 pub(crate) const SCALE_PATH: &str = "/v1/up/scale";
@@ -56,6 +59,8 @@ pub(crate) struct Scaled {
 pub(super) enum Ask {
     /// The view.
     View,
+    /// The brokers there are.
+    Brokers,
     /// This many replicas.
     Scale(usize),
     /// Something that cannot be: this is the answer.
@@ -65,7 +70,7 @@ pub(super) enum Ask {
 /// Reads what a request wants; `None` when it is not for `up`.
 pub(super) fn ask(method: &Method, path: &str, query: Option<&str>) -> Option<Ask> {
     let allowed = match path {
-        VIEW_PATH => Method::GET,
+        VIEW_PATH | BROKERS_PATH => Method::GET,
         SCALE_PATH => Method::PUT,
         _ => return None,
     };
@@ -78,8 +83,10 @@ pub(super) fn ask(method: &Method, path: &str, query: Option<&str>) -> Option<As
         reply.headers_mut().insert(http::header::ALLOW, allow);
         return Some(Ask::Wrong(reply));
     }
-    if path == VIEW_PATH {
-        return Some(Ask::View);
+    match path {
+        VIEW_PATH => return Some(Ask::View),
+        BROKERS_PATH => return Some(Ask::Brokers),
+        _ => {}
     }
     Some(match wish(query.unwrap_or_default(), super::SERVICE) {
         Ok(count) => Ask::Scale(count),
@@ -142,10 +149,13 @@ mod tests {
         {
             None => 0,
             Some(Ask::View) => 1,
+            Some(Ask::Brokers) => 2,
             Some(Ask::Scale(count)) => count as u16,
             Some(Ask::Wrong(reply)) => reply.status().as_u16(),
         };
         assert_eq!(code(Method::GET, VIEW_PATH), 1);
+        assert_eq!(code(Method::GET, BROKERS_PATH), 2);
+        assert_eq!(code(Method::PUT, BROKERS_PATH), 405);
         assert_eq!(code(Method::PUT, SCALE_PATH), 5);
         assert_eq!(code(Method::PUT, VIEW_PATH), 405);
         assert_eq!(code(Method::GET, SCALE_PATH), 405);

@@ -5,6 +5,7 @@
 
 pub(crate) mod api;
 mod board;
+mod brokers;
 mod overview;
 mod replica;
 mod report;
@@ -159,7 +160,7 @@ impl Front {
             if time::timeout(FIRST_REPLICAS, replicas).await.is_err() {
                 warn!(limit = ?FIRST_REPLICAS, "not all replicas are registered yet: going on without them");
             }
-            Balancer::start(self.config, client, stop.clone()).await
+            Balancer::start(self.config, client.clone(), stop.clone()).await
         };
         let balancer = tokio::select! {
             balancer = start => balancer?,
@@ -168,6 +169,7 @@ impl Front {
         let changes = balancer.changes();
         let overview = Overview {
             registry: self.registry,
+            client: client.clone(),
             balancer: balancer.local_addr(),
             admin: self.admin.local_addr()?,
             board: self.board,

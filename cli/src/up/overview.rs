@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, net::SocketAddr};
 
 use ::lb::admin::Admin as Pages;
-use daemon::http::{Reply, json};
+use daemon::http::{Reply, json, text};
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -14,6 +14,7 @@ use super::{
     SERVICE,
     api::{Ask, Scaled, UpView, ask},
     board::Board,
+    brokers,
     supervisor::Desired,
 };
 use crate::lb::page;
@@ -22,6 +23,7 @@ use crate::lb::page;
 #[derive(Clone, Debug)]
 pub(super) struct Overview {
     pub(super) registry: String,
+    pub(super) client: consul::Client,
     pub(super) balancer: SocketAddr,
     pub(super) admin: SocketAddr,
     pub(super) board: Board,
@@ -36,6 +38,10 @@ impl Overview {
         match ask(request.method(), uri.path(), uri.query()) {
             None => page(&self.pages, &request),
             Some(Ask::View) => json(StatusCode::OK, &self.view().await),
+            Some(Ask::Brokers) => match brokers::all(&self.client).await {
+                Ok(all) => json(StatusCode::OK, &all),
+                Err(error) => text(StatusCode::BAD_GATEWAY, format!("{error}\n")),
+            },
             Some(Ask::Scale(after)) => {
                 let before = self.desired.set(after);
                 json(

@@ -8,6 +8,7 @@ use e2e::process::Process;
 use e2e::registry::{Kind, Registry};
 use e2e::turno;
 use e2e::{http, ports, wait};
+use serde_json::{Value, json};
 
 on_both_registries!(up_rotates_replaces_and_scales);
 
@@ -60,6 +61,63 @@ fn up_rotates_replaces_and_scales(kind: Kind) {
             "it deregisters on its way out"
         );
     }
+}
+
+#[test]
+fn the_dashboard_shows_the_brokers_there_are() {
+    let registry = Registry::start(Kind::Embedded);
+    let (listen, admin) = (ports::free_address(), ports::free_address());
+    let consul = format!("http://{}", registry.address);
+    let mut command = turno::command(&["up", "--replicas", "1", "--consul", &consul]);
+    command.args(["--listen", &listen.to_string()]);
+    command.args(["--admin", &admin.to_string()]);
+    let mut up = Process::start("turno up", command);
+    await_instances(&mut up, listen, 1);
+    let brokers = || {
+        let answer = http::get(admin, "/v1/up/brokers").expect("up answers");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let list: Value = serde_json::from_slice(&answer.body).expect("JSON");
+        list.as_array().cloned().expect("a list")
+    };
+    assert_eq!(brokers(), Vec::<Value>::new());
+    let page = http::get(admin, "/").expect("a page");
+    assert!(page.text().contains("v1/up/brokers"), "it asks for them");
+
+    let broker = |name, more: &[&str]| {
+        let ports = ["--bind", "tcp://127.0.0.1:0", "--no-worker-bind"];
+        let line = [&["broker", "--name", name][..], &ports, more].concat();
+        crate::queues::part(&registry, &line)
+    };
+    let mut shown = broker("jobs", &["--admin", "127.0.0.1:0"]);
+    let _hidden = broker("secret", &[]);
+    let offer = ["--service", "echo", "--builtin", "echo"];
+    let line = [&["worker", "--broker", "jobs"][..], &offer].concat();
+    let _worker = crate::queues::part(&registry, &line);
+    let asking = ["client", "--broker", "jobs", "--service", "echo", "-n", "3"];
+    let asked = turno::run(&[&["mq"], &asking[..], &["--consul", &consul, "hello"]].concat());
+    assert_eq!(asked.code, 0, "{asked:?}");
+
+    let (all, _) = wait::until("both brokers", wait::SOON, || {
+        let all = brokers();
+        (all.len() == 2).then_some(all)
+    });
+    let view = &all[0]["view"];
+    assert_eq!(view["broker"], "jobs", "{all:?}");
+    assert_eq!(view["counters"]["answered"], 3);
+    assert_eq!(view["counters"]["requeued"], 0);
+    assert_eq!(view["census"]["workers"], 1);
+    let echo = &view["services"][0];
+    let echo = (&echo["name"], &echo["queued"], &echo["workers"]);
+    assert_eq!(echo, (&json!("echo"), &json!(0), &json!(1)));
+    let why = all[1]["error"].as_str().expect("a reason");
+    assert!(why.contains("--admin"), "{why}");
+
+    // One that is killed is shown as one that does not answer, as long as it is registered.
+    shown.kill();
+    let all = brokers();
+    assert_eq!(all[0]["view"], Value::Null, "{all:?}");
+    let why = all[0]["error"].as_str().expect("a reason");
+    assert!(why.contains("cannot reach"), "{why}");
 }
 
 /// Waits until exactly `count` instances answer, each at least once in thirty requests.

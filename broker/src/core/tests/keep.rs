@@ -23,7 +23,7 @@ fn again(client: u64, id: &str) -> Input {
 fn kept(number: u64, id: &str, now: Instant) -> KeptRequest {
     KeptRequest {
         number,
-        id: Bytes::copy_from_slice(id.as_bytes()),
+        name: name(id),
         service: "up".into(),
         deadline: now + Duration::from_secs(60),
         retry: Retry::Safe,
@@ -73,7 +73,7 @@ fn what_the_disk_does_not_take_is_an_error() {
     scene.on(to_keep("b"));
     let cancel = Input::Cancel {
         client: Peer(1),
-        id: Bytes::from_static(b"b"),
+        name: name("b"),
     };
     assert_eq!(scene.on(cancel), ["release 1", "client 1: error 409"]);
     assert!(scene.on(Input::Kept(1)).is_empty());
@@ -96,7 +96,7 @@ fn an_acknowledged_request_outlives_its_client_and_comes_back_from_disk() {
     let mut next = with_disk();
     let now = next.now;
     let done = KeptAnswer {
-        id: Bytes::from_static(b"d"),
+        name: name("d"),
         check_sum: crate::core::dedup::check_sum(b"up", &frames("d")),
         result: Ok(frames("D")),
         at: now,

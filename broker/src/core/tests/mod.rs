@@ -93,6 +93,7 @@ fn request(client: u64, service: &str, body: &str) -> NewRequest {
             envelope: Vec::new(),
         },
         id: None,
+        key: None,
         service: Bytes::copy_from_slice(service.as_bytes()),
         timeout: Duration::from_secs(30),
         retry: Retry::Safe,
@@ -110,6 +111,13 @@ fn with_id(id: &str, request: NewRequest) -> NewRequest {
     NewRequest {
         id: Some(Bytes::copy_from_slice(id.as_bytes())),
         ..request
+    }
+}
+
+fn name(id: &str) -> RequestName {
+    RequestName {
+        key: None,
+        id: Bytes::copy_from_slice(id.as_bytes()),
     }
 }
 

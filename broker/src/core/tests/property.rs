@@ -204,8 +204,8 @@ impl Story {
                 };
                 let request = &self.world.asked[&question].request;
                 let client = request.from.peer;
-                if let Some(id) = request.id.clone() {
-                    self.on(Input::Cancel { client, id });
+                if let Some(name) = request.name() {
+                    self.on(Input::Cancel { client, name });
                 }
             }
             step => self.play_worker(step),

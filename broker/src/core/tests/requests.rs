@@ -170,12 +170,47 @@ fn an_id_is_not_another_requests() {
 }
 
 #[test]
+fn an_id_is_one_among_those_of_clients_with_the_same_key() {
+    let mut scene = Scene::new();
+    scene.ready(11, &["a"], 4);
+    let ask = |client, key: u8| {
+        let key = Some(ClientKey([key; 32]));
+        let request = with_id("id", request(client, "a", "x"));
+        Input::Request(NewRequest { key, ..request })
+    };
+    let given = |delivery| vec![format!("worker 11: request {delivery} for a, try 1: x")];
+    assert_eq!(scene.on(ask(1, 7)), given(100));
+    assert_eq!(scene.on(ask(2, 8)), given(101), "not joined to another's");
+    assert!(scene.on(ask(3, 7)).is_empty(), "but to its own");
+    let key = Some(ClientKey([8; 32]));
+    let theirs = Input::Cancel {
+        client: Peer(1),
+        name: RequestName { key, ..name("id") },
+    };
+    assert!(scene.on(theirs).is_empty(), "nor cancelled");
+    assert_eq!(
+        scene.done(11, 100, "for 7"),
+        ["client 1: for 7", "client 3: for 7"]
+    );
+    assert_eq!(scene.done(11, 101, "for 8"), ["client 2: for 8"]);
+    assert_eq!(scene.on(ask(4, 8)), ["client 4: for 8"]);
+    assert_eq!(scene.on(ask(5, 7)), ["client 5: for 7"]);
+    assert_eq!(scene.on(ask(6, 9)), given(102), "no answer of others");
+    let bare = with_id("id", request(7, "a", "x"));
+    assert_eq!(
+        scene.on(Input::Request(bare)),
+        given(103),
+        "nor without a key"
+    );
+}
+
+#[test]
 fn a_request_can_be_cancelled_by_who_asked_for_it() {
     let mut scene = Scene::new();
     scene.ready(11, &["a"], 1);
     let cancel = |client| Input::Cancel {
         client: Peer(client),
-        id: Bytes::from_static(b"id"),
+        name: name("id"),
     };
     scene.on(Input::Request(with_id("id", request(1, "a", "x"))));
     assert!(scene.on(cancel(2)).is_empty());

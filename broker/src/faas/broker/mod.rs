@@ -3,7 +3,7 @@
 //!
 //! Nothing is decided here. It must not know where front ends are found: it is told, and follows what it is told.
 
-mod state;
+pub(super) mod state;
 
 #[cfg(test)]
 mod tests;
@@ -172,6 +172,7 @@ impl Broker {
                     self.state.asked(link);
                 }
             }
+            RouterEvent::Authenticated(..) => {}
             RouterEvent::Down(link) => {
                 self.envelopes.remove(&link);
                 self.state.worker_gone(link);
@@ -192,7 +193,7 @@ impl Broker {
                         self.state.unpublished(id);
                     }
                 }
-                Act::Front { front, note } => self.answer(front.as_deref(), &note),
+                Act::Front { front, note } => self.answer(front, &note),
                 Act::Worker { worker, note } => {
                     let mut frames = self.envelopes.remove(&worker).unwrap_or_default();
                     frames.push(note.write());
@@ -204,14 +205,22 @@ impl Broker {
         }
     }
 
-    /// A front end that does not get it asks again when it is connected.
-    fn answer(&self, front: Option<&str>, note: &Note) {
-        let frame = note.write();
-        let one = front.and_then(|front| self.to_fronts.get(front));
-        let all = self.to_fronts.values().filter(|_| one.is_none());
-        for push in one.into_iter().chain(all) {
-            if push.try_send(vec![frame.clone()]).is_err() {
-                debug!("a front end takes no answers");
+    /// A front end that is not known yet asks again when it is connected.
+    fn answer(&mut self, front: Option<String>, note: &Note) {
+        let frame = vec![note.write()];
+        if let Some(front) = front
+            && let Some(push) = self.to_fronts.get(&front)
+        {
+            if push.try_send(frame).is_err() {
+                debug!(%front, "a front end takes no answers now");
+                self.state.unsent(front, note);
+            }
+            return;
+        }
+        // Whose it is nobody knows: it is for that one to ask again.
+        for (front, push) in &self.to_fronts {
+            if push.try_send(frame.clone()).is_err() {
+                debug!(%front, "a front end takes no answers now");
             }
         }
     }

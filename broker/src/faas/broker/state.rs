@@ -47,10 +47,10 @@ impl Default for Limits {
 
 /// Something to be sent.
 #[derive(Clone, Debug)]
-pub(super) enum Act {
+pub(in crate::faas) enum Act {
     /// To a queue. If it is a job and cannot be sent, say so with [`State::unpublished`].
     Queue { topic: String, note: Note },
-    /// To the front end at this address, or to all.
+    /// To the front end at this address, or to all. If it cannot be sent, say so with [`State::unsent`].
     Front { front: Option<String>, note: Note },
     /// To a worker that has asked for a queue.
     Worker { worker: Link, note: Note },
@@ -65,7 +65,7 @@ struct Held {
 }
 
 #[derive(Debug)]
-pub(super) struct State {
+pub(in crate::faas) struct State {
     limits: Limits,
     /// The queues, by the topic of their jobs, with the connections that subscribe to it.
     queues: BTreeMap<String, BTreeSet<Link>>,
@@ -76,6 +76,8 @@ pub(super) struct State {
     /// Requests that no queue has.
     waiting: VecDeque<String>,
     recent: Recent,
+    /// Answers among these that a front end did not take.
+    unsent: Vec<(String, String)>,
     /// Where workers reach queues: by name those that tell it, which are also those that lose nothing.
     named: BTreeMap<String, String>,
     unnamed: BTreeSet<String>,
@@ -85,7 +87,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(in crate::faas) fn new(limits: Limits) -> Self {
         Self {
             limits,
             queues: BTreeMap::new(),
@@ -94,6 +96,7 @@ impl State {
             bytes: 0,
             waiting: VecDeque::new(),
             recent: Recent::default(),
+            unsent: Vec::new(),
             named: BTreeMap::new(),
             unnamed: BTreeSet::new(),
             last_address: String::new(),
@@ -103,17 +106,17 @@ impl State {
     }
 
     /// What is to be sent since last asked.
-    pub(super) fn take(&mut self) -> Vec<Act> {
+    pub(in crate::faas) fn take(&mut self) -> Vec<Act> {
         std::mem::take(&mut self.acts)
     }
 
     /// Requests held, and queues.
-    pub(super) fn size(&self) -> (usize, usize) {
+    pub(in crate::faas) fn size(&self) -> (usize, usize) {
         (self.held.len(), self.queues.len())
     }
 
     /// A front end sent something.
-    pub(super) fn request(&mut self, note: Note, now: Instant) {
+    pub(in crate::faas) fn request(&mut self, note: Note, now: Instant) {
         let Some(mut job) = note.into_job() else {
             return;
         };
@@ -146,7 +149,7 @@ impl State {
     }
 
     /// A connection subscribed.
-    pub(super) fn subscribed(&mut self, link: Link, topic: &[u8], now: Instant) {
+    pub(in crate::faas) fn subscribed(&mut self, link: Link, topic: &[u8], now: Instant) {
         let Some(topic) = topic_name(topic) else {
             return;
         };
@@ -159,7 +162,7 @@ impl State {
     }
 
     /// A connection no longer subscribes.
-    pub(super) fn unsubscribed(&mut self, link: Link, topic: &[u8], now: Instant) {
+    pub(in crate::faas) fn unsubscribed(&mut self, link: Link, topic: &[u8], now: Instant) {
         let Some(topic) = topic_name(topic) else {
             return;
         };
@@ -177,7 +180,7 @@ impl State {
     }
 
     /// A connection of queues is gone. Returns the queues that are gone with it.
-    pub(super) fn gone(&mut self, link: Link, now: Instant) -> Vec<String> {
+    pub(in crate::faas) fn gone(&mut self, link: Link, now: Instant) -> Vec<String> {
         let theirs = |(topic, links): (&String, &BTreeSet<Link>)| {
             links.contains(&link).then(|| topic.clone())
         };
@@ -189,15 +192,20 @@ impl State {
     }
 
     /// A job could not be sent: it waits.
-    pub(super) fn unpublished(&mut self, id: &str) {
+    pub(in crate::faas) fn unpublished(&mut self, id: &str) {
         if let Some(held) = self.held.get_mut(id) {
             held.given = None;
             self.waiting.push_front(id.to_owned());
         }
     }
 
+    /// This answer could not be sent to that front end: it is tried again as long as it is kept.
+    pub(in crate::faas) fn unsent(&mut self, front: String, note: &Note) {
+        self.unsent.extend(note.id.clone().map(|id| (front, id)));
+    }
+
     /// A queue sent something.
-    pub(super) fn queue_said(&mut self, note: Note, now: Instant) {
+    pub(in crate::faas) fn queue_said(&mut self, note: Note, now: Instant) {
         match note.kind() {
             "init_queue" => self.init(note),
             "response" => {
@@ -210,7 +218,7 @@ impl State {
     }
 
     /// A worker asks for a queue.
-    pub(super) fn asked(&mut self, worker: Link) {
+    pub(in crate::faas) fn asked(&mut self, worker: Link) {
         if self.asking.len() < MAX_ASKING && !self.asking.contains(&worker) {
             self.asking.push_back(worker);
         }
@@ -218,12 +226,12 @@ impl State {
     }
 
     /// A worker that may have asked is gone.
-    pub(super) fn worker_gone(&mut self, worker: Link) {
+    pub(in crate::faas) fn worker_gone(&mut self, worker: Link) {
         self.asking.retain(|asking| *asking != worker);
     }
 
     /// Time passed.
-    pub(super) fn tick(&mut self, now: Instant) {
+    pub(in crate::faas) fn tick(&mut self, now: Instant) {
         let late = self.held.values().filter(|held| held.deadline <= now);
         let late: Vec<String> = late.map(|held| held.job.id.clone()).collect();
         for id in late {
@@ -234,6 +242,12 @@ impl State {
             !named.contains_key(topic) && now.saturating_duration_since(since) >= lease
         });
         self.recent.forget(now);
+        for (front, id) in std::mem::take(&mut self.unsent) {
+            if let Some(answer) = self.recent.get(&id) {
+                let (front, note) = (Some(front), answer.note());
+                self.acts.push(Act::Front { front, note });
+            }
+        }
         self.give(now);
     }
 

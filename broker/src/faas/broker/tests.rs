@@ -205,6 +205,23 @@ fn what_cannot_be_sent_waits() {
 }
 
 #[test]
+fn an_answer_that_a_front_end_does_not_take_is_tried_again() {
+    let mut scene = Scene::new();
+    scene.queue(1, "a", true);
+    scene.ask("1");
+    scene.answer("1", "a");
+    scene
+        .state
+        .unsent("f".to_owned(), &Scene::note(r#"{"id":"1"}"#));
+    assert_eq!(scene.wait(Duration::from_millis(100)), ["f: 1 ok"]);
+    assert_eq!(scene.wait(Duration::from_millis(100)), none());
+    scene
+        .state
+        .unsent("f".to_owned(), &Scene::note(r#"{"id":"1"}"#));
+    assert_eq!(scene.wait(Duration::from_secs(90)), none(), "not for ever");
+}
+
+#[test]
 fn workers_are_spread_over_the_queues_that_are_there() {
     let mut scene = Scene::new();
     assert_eq!(scene.worker(7), none(), "there is none yet");

@@ -2,7 +2,7 @@
 //!
 //! It holds nothing that would be lost with it. It must not know what a job is about.
 
-mod state;
+pub(super) mod state;
 
 use std::time::{Duration, Instant};
 

@@ -21,14 +21,14 @@ struct Known {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(in crate::faas) struct State {
     queues: BTreeMap<String, Known>,
     changed: bool,
 }
 
 impl State {
     /// A queue sent something. Returns what is to be passed on as it came.
-    pub(super) fn said(&mut self, note: Note, now: Instant) -> Option<Note> {
+    pub(in crate::faas) fn said(&mut self, note: Note, now: Instant) -> Option<Note> {
         match note.kind() {
             "queue_status" => {
                 let status = note.into_status()?;
@@ -55,7 +55,7 @@ impl State {
     }
 
     /// A connection ended; `name` is who it said it was, `left` how many there still are.
-    pub(super) fn gone(&mut self, name: Option<&str>, left: usize) {
+    pub(in crate::faas) fn gone(&mut self, name: Option<&str>, left: usize) {
         if name.is_some_and(|name| self.queues.remove(name).is_some()) {
             self.changed = true;
             return;
@@ -73,7 +73,7 @@ impl State {
     }
 
     /// Time passed.
-    pub(super) fn tick(&mut self, now: Instant) {
+    pub(in crate::faas) fn tick(&mut self, now: Instant) {
         let before = self.queues.len();
         self.queues.retain(|_, known| {
             known.is_quiet() || now.saturating_duration_since(known.heard) <= SILENT
@@ -82,12 +82,12 @@ impl State {
     }
 
     /// What all queues are told, if it is not what they were told last.
-    pub(super) fn news(&mut self) -> Option<Note> {
+    pub(in crate::faas) fn news(&mut self) -> Option<Note> {
         std::mem::take(&mut self.changed).then(|| self.status())
     }
 
     /// What all queues are told.
-    pub(super) fn status(&self) -> Note {
+    pub(in crate::faas) fn status(&self) -> Note {
         let queues = self.queues.values().map(|known| known.status.clone());
         Note {
             queues: Some(queues.collect()),

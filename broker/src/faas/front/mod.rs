@@ -4,7 +4,7 @@
 //! It must not know where broker and coordinator are found.
 
 mod http;
-mod waiting;
+pub(super) mod waiting;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -198,7 +198,8 @@ impl Front {
                 Some((job, answer)) = handed.recv() => self.waiting.insert(job, answer),
                 event = self.answers.event() => match event? {
                     PipeEvent::Message(frames) => self.answered(&frames),
-                    PipeEvent::Down(..) => self.waiting.doubt(),
+                    // Answers may have been lost with the connection; or there was none to send them by.
+                    PipeEvent::Up(_) | PipeEvent::Down(..) => self.waiting.doubt(),
                     _ => continue,
                 },
                 event = event_of(&mut self.to_broker) => match event? {

@@ -17,19 +17,19 @@ struct Request {
 
 /// The requests, in no order.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(in crate::faas) struct Waiting {
     requests: HashMap<String, Request>,
 }
 
 impl Waiting {
-    pub(super) fn insert(&mut self, job: Job, answer: oneshot::Sender<Answer>) {
+    pub(in crate::faas) fn insert(&mut self, job: Job, answer: oneshot::Sender<Answer>) {
         let sent = false;
         self.requests
             .insert(job.id.clone(), Request { job, answer, sent });
     }
 
     /// What has to be sent. `send` tells whether it was.
-    pub(super) fn send(&mut self, send: impl Fn(&Job) -> bool) {
+    pub(in crate::faas) fn send(&mut self, send: impl Fn(&Job) -> bool) {
         self.requests
             .retain(|_, request| !request.answer.is_closed());
         for request in self.requests.values_mut().filter(|it| !it.sent) {
@@ -41,14 +41,14 @@ impl Waiting {
     }
 
     /// What was sent, or the answer, may be lost: all of it is sent again.
-    pub(super) fn doubt(&mut self) {
+    pub(in crate::faas) fn doubt(&mut self) {
         for request in self.requests.values_mut() {
             request.sent = false;
         }
     }
 
     /// An answer came. One that nobody waits for is dropped.
-    pub(super) fn answered(&mut self, answer: Answer) {
+    pub(in crate::faas) fn answered(&mut self, answer: Answer) {
         if let Some(request) = self.requests.remove(&answer.id) {
             // Whoever waited may have left this moment.
             let _ = request.answer.send(answer);

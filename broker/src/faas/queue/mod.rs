@@ -4,7 +4,7 @@
 //! Nothing is decided here but when a link is made anew. It must not know where broker and coordinator are found.
 
 mod link;
-mod state;
+pub(super) mod state;
 
 #[cfg(test)]
 mod tests;
@@ -65,6 +65,8 @@ pub struct Queue {
     envelopes: BTreeMap<Peer, Vec<Bytes>>,
     broker: Link,
     coordinator: Link,
+    /// Whether the coordinator has said something since the link was made.
+    heard: bool,
     state: State,
     alone: Instant,
     told: Instant,
@@ -87,6 +89,7 @@ impl Queue {
             envelopes: BTreeMap::new(),
             broker: Link::new(To::Broker, &name, max_body, config.broker),
             coordinator: Link::new(To::Coordinator, &name, max_body, config.coordinator),
+            heard: false,
             state: State::new(name.clone(), config.limits, fastrand::u64(..1 << 53)),
             alone: now,
             told: now,
@@ -144,6 +147,7 @@ impl Queue {
                     None => debug!("a worker's message makes no sense"),
                 }
             }
+            RouterEvent::Authenticated(..) => {}
             RouterEvent::Down(Connection(link)) => {
                 self.envelopes.remove(&Peer(link));
                 self.state.worker_gone(Peer(link), now);
@@ -158,6 +162,7 @@ impl Queue {
                 if !self.broker.try_send(vec![init]) {
                     warn!(queue = %self.name, "the broker does not take that there is a queue");
                 }
+                self.state.say_again();
             }
             Event::Message(frames) => {
                 // Whoever subscribes gets what begins with its name: of another queue as well.
@@ -180,6 +185,10 @@ impl Queue {
         match event {
             Event::Up => self.tell(now),
             Event::Message(frames) => {
+                if !self.heard {
+                    self.heard = true;
+                    self.state.coordinator_heard();
+                }
                 let note = frames.last().and_then(|frame| Note::read(frame));
                 // Before it hears us, nothing could be handed to the others.
                 if let Some(note) = note.filter(|_| self.coordinator.is_up()) {
@@ -187,6 +196,7 @@ impl Queue {
                 }
             }
             Event::Down => {
+                self.heard = false;
                 self.state.coordinator_gone(now);
                 self.coordinator.connect().await?;
             }
@@ -197,6 +207,9 @@ impl Queue {
     async fn tick(&mut self) -> Result<(), Error> {
         let now = Instant::now();
         self.state.tick(now);
+        if self.broker.is_up() {
+            self.state.say_again();
+        }
         let due = now.saturating_duration_since(self.told) >= STATUS;
         if self.coordinator.is_up() && (self.state.news() || due) {
             self.tell(now);
@@ -221,26 +234,34 @@ impl Queue {
     }
 
     fn carry_out(&mut self) {
+        let mut unlent = Vec::new();
         let mut acts = self.state.take();
         while !acts.is_empty() {
             for act in acts {
                 match act {
                     Act::Worker(peer, note) => self.tell_worker(peer, &note),
                     Act::Broker(note) => {
-                        // If it is lost, the broker gives the job again when it has found that out.
+                        // If it is lost on its way, the broker gives the job again when it has found that out.
                         if !self.broker.try_send(vec![note.write()]) {
-                            debug!("the broker does not take an answer");
+                            debug!("the broker does not take an answer now");
+                            self.state.unsent(&note);
                         }
                     }
                     Act::Coordinator(note) => {
                         let topic = Bytes::from_static(DATA.as_bytes());
                         if !self.coordinator.try_send(vec![topic, note.write()]) {
-                            debug!("the coordinator does not take a job");
+                            debug!("the coordinator does not take a job now");
+                            unlent.push(note);
                         }
                     }
                 }
             }
             acts = self.state.take();
+        }
+        // What becomes of them is for the next time: it may be the same.
+        let now = Instant::now();
+        for note in unlent {
+            self.state.unlent(note, now);
         }
     }
 

@@ -27,7 +27,8 @@ impl Scene {
             };
             let id = note.id.clone().unwrap_or_default();
             let code = note.code.map_or(String::new(), |code| format!(" {code}"));
-            format!("{to}: {} {id}{code}", note.kind())
+            let back = if note.back.is_some() { " back" } else { "" };
+            format!("{to}: {} {id}{code}{back}", note.kind())
                 .trim_end()
                 .to_owned()
         };
@@ -77,10 +78,40 @@ impl Scene {
 
     /// The other queue `o` says so many workers of echo, so many free.
     fn other(&mut self, workers: usize, free: usize) -> Vec<String> {
+        self.state
+            .coordinator_said(Self::others(workers, free), self.now);
+        self.said()
+    }
+
+    fn others(workers: usize, free: usize) -> Note {
         let offers = format!(r#"{{"echo":{{"workers":{workers},"free":{free}}}}}"#);
-        self.coordinator(&format!(
+        Self::note(&format!(
             r#"{{"type":"queue_status","queues":[{{"queue_name":"q"}},{{"queue_name":"o","num_workers":{workers},"run":9,"offers":{offers}}}]}}"#
         ))
+    }
+
+    /// What is to be lent finds no way.
+    fn not_lent(&mut self) {
+        let acts = self.state.take();
+        assert_eq!(acts.len(), 1, "{acts:?}");
+        for act in acts {
+            if let Act::Coordinator(note) = act {
+                self.state.unlent(note, self.now);
+            }
+        }
+        assert_eq!(self.said(), none(), "not at once again");
+    }
+
+    /// A worker's answer finds no way to the broker.
+    fn done_unheard(&mut self, peer: u64, id: &str) {
+        let line = format!(r#"{{"type":"response","id":"{id}","message":2}}"#);
+        self.state
+            .worker_said(Peer(peer), Self::note(&line), self.now);
+        for act in self.state.take() {
+            if let Act::Broker(note) = act {
+                self.state.unsent(&note);
+            }
+        }
     }
 
     fn answered(&mut self, id: &str) -> Vec<String> {
@@ -245,14 +276,101 @@ fn a_job_of_another_queue_is_done_here_or_handed_on_but_not_kept() {
 }
 
 #[test]
-fn a_job_that_bounces_is_taken_back() {
+fn a_job_that_comes_back_is_given_to_another_and_was_no_attempt() {
+    for back in ["", r#","back":true"#] {
+        let mut scene = Scene::new();
+        scene.job("1", "echo");
+        for _ in 0..20 {
+            assert_eq!(scene.other(1, 1), ["o: job 1"]);
+            let note = format!(
+                r#"{{"type":"job","queue_from":"o","queue_to":"q","id":"1","message":1,"kept":true{back}}}"#
+            );
+            assert_eq!(scene.coordinator(&note), none(), "not to the same again");
+            scene.other(1, 0);
+        }
+        assert_eq!(scene.new_worker(1, ""), ["worker 1: request_job 1"]);
+        assert_eq!(scene.done(1, "1"), ["broker: response 1"]);
+    }
+}
+
+#[test]
+fn a_job_that_comes_back_late_is_dropped() {
+    let mut scene = Scene::new();
+    scene.new_worker(1, "");
+    let late = r#"{"type":"job","queue_from":"o","queue_to":"q","id":"1","message":1,"kept":true,"back":true}"#;
+    assert_eq!(scene.coordinator(late), none());
+    assert_eq!(scene.state.size(), (0, 1));
+}
+
+#[test]
+fn what_we_cannot_do_for_a_queue_that_keeps_it_goes_back_there() {
+    let lent = r#"{"type":"job","queue_from":"o","queue_to":"q","id":"1","message":1,"kept":true}"#;
+    let mut scene = Scene::new();
+    scene.other(0, 0);
+    assert_eq!(scene.coordinator(lent), ["o: job 1 back"]);
+    scene.new_worker(1, "");
+    assert_eq!(scene.coordinator(lent), ["worker 1: request_job 1"]);
+    assert_eq!(scene.gone(1), ["o: job 1 back"], "not to a third one");
+    assert_eq!(scene.state.size(), (0, 0));
+    // But what the broker gave us as well is ours.
+    scene.new_worker(2, "");
+    scene.coordinator(lent);
+    scene.job("1", "echo");
+    assert_eq!(scene.gone(2), none());
+    assert_eq!(scene.other(1, 1), ["o: job 1"]);
+}
+
+#[test]
+fn what_the_coordinator_does_not_take_stays_here() {
     let mut scene = Scene::new();
     scene.job("1", "echo");
-    scene.other(1, 1);
-    let back = r#"{"type":"job","queue_from":"o","queue_to":"q","id":"1","message":1,"kept":true}"#;
-    scene.coordinator(back);
+    for _ in 0..20 {
+        scene.state.coordinator_said(Scene::others(1, 1), scene.now);
+        scene.not_lent();
+    }
     assert_eq!(scene.new_worker(1, ""), ["worker 1: request_job 1"]);
-    assert_eq!(scene.done(1, "1"), ["broker: response 1"]);
+    // For a broker that keeps nothing as well.
+    let line = r#"{"id":"2","message":1}"#;
+    scene.state.broker_said(Scene::note(line), scene.now);
+    scene.state.coordinator_said(Scene::others(1, 1), scene.now);
+    scene.not_lent();
+    assert_eq!(
+        scene.done(1, "1"),
+        ["broker: response 1", "worker 1: request_job 2"]
+    );
+}
+
+#[test]
+fn an_answer_that_no_broker_took_is_said_when_one_can_be_reached() {
+    let mut scene = Scene::new();
+    scene.new_worker(1, "");
+    scene.job("1", "echo");
+    scene.done_unheard(1, "1");
+    scene.state.broker_gone(scene.now);
+    // The next broker's jobs may come before it can be answered.
+    assert_eq!(scene.job("1", "echo"), ["broker: response 1"]);
+    scene.state.unsent(&Scene::note(r#"{"id":"1"}"#));
+    scene.state.say_again();
+    assert_eq!(scene.said(), ["broker: response 1"], "once");
+    scene.state.say_again();
+    assert_eq!(scene.said(), none());
+}
+
+#[test]
+fn whoever_may_have_lost_what_others_lent_begins_anew() {
+    let mut scene = Scene::new();
+    let mut runs = vec![scene.state.status().run];
+    scene.state.coordinator_gone(scene.now);
+    runs.push(scene.state.status().run);
+    scene.state.coordinator_heard();
+    runs.push(scene.state.status().run);
+    scene.state.news();
+    scene.state.broker_gone(scene.now);
+    runs.push(scene.state.status().run);
+    assert!(scene.state.news(), "the others have to learn of it");
+    let count = runs.len();
+    runs.dedup();
+    assert_eq!(runs.len(), count, "each time another number");
 }
 
 #[test]

@@ -29,7 +29,7 @@ use self::{
 };
 use super::{
     BESIDES_BODY, Error, Frames, LINGER, SWEEP, SendError,
-    curve::{Guard, Owners},
+    curve::{Guard, Owners, PublicKey},
     endpoint,
 };
 
@@ -55,6 +55,8 @@ impl Link {
 /// Something that happened at a ROUTER.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum RouterEvent {
+    /// Whoever the next message comes from had to show a key, and has this one. Told once for each connection.
+    Authenticated(Link, PublicKey),
     /// A message came.
     Message(Link, Frames),
     /// A connection that had sent messages ended; nothing more comes of it.
@@ -296,19 +298,20 @@ impl Router {
             return;
         };
         let (ready, spoke) = (&mut self.ready, &mut place.spoke);
-        let (mut newly, mut arrived) = (None, 0);
+        let (before, mut newly) = (ready.len(), None);
         let done = place
             .connection
             .read(&mut self.scratch, now, &mut |heard| match heard {
-                Heard::Message(frames) => {
-                    arrived += 1;
-                    ready.push_back(RouterEvent::Message(link, frames));
-                }
+                Heard::Message(frames) => ready.push_back(RouterEvent::Message(link, frames)),
                 Heard::Ready(who) => newly = Some(who),
             });
-        if arrived > 0 && !*spoke {
+        if ready.len() > before && !*spoke {
             *spoke = true;
             self.spoke += 1;
+            if let Some(key) = newly.as_ref().unwrap_or(&place.who).key {
+                let key = PublicKey::of(key);
+                ready.insert(before, RouterEvent::Authenticated(link, key));
+            }
         }
         if place.connection.waiting() > 0 && !place.dirty && !place.full {
             place.dirty = true;
@@ -318,7 +321,7 @@ impl Router {
             self.handshakes -= 1;
             if !self.admitted(link, who) {
                 // What it sent with the end of its handshake is not told.
-                self.ready.truncate(self.ready.len() - arrived);
+                self.ready.truncate(before);
                 self.forget(link);
                 return;
             }

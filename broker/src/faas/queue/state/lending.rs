@@ -1,15 +1,15 @@
 //! Jobs that other queues have workers for, and this one has not.
 //!
 //! Who got a job from the broker keeps it until it is answered, wherever it is meanwhile; so a queue that is gone, or a
-//! coordinator, takes no job with it. Who got it from another queue keeps nothing.
+//! coordinator, takes no job with it. Who got it from another queue keeps nothing, and hands it back if it cannot do it.
 
 use std::{collections::BTreeMap, time::Instant};
 
 use bytes::Bytes;
 
-use super::{Act, Loan, OPEN, OURS, Other, State, Turn};
+use super::{Act, Loan, OPEN, OURS, Other, State, Turn, name_of};
 use crate::{
-    core::message::{Beats, Input, Peer, Ready},
+    core::message::{Beats, Delivery, Input, Peer, Ready},
     faas::message::{Job, Note, QueueStatus},
 };
 
@@ -24,8 +24,13 @@ impl State {
             if let Some(other) = self.others.get_mut(&queue) {
                 other.given += 1;
             }
-            let id = String::new();
-            self.loans.insert(worker, Loan { queue, id });
+            let (id, delivery) = (String::new(), None);
+            let loan = Loan {
+                queue,
+                id,
+                delivery,
+            };
+            self.loans.insert(worker, loan);
             let ready = Ready {
                 services: vec![Bytes::from(service.clone())],
                 capacity: 1,
@@ -69,11 +74,12 @@ impl State {
     }
 
     /// The core gave a job to a loan: it goes to the other queue.
-    pub(super) fn lent(&mut self, peer: Peer, job: Job) {
+    pub(super) fn lent(&mut self, peer: Peer, delivery: Delivery, job: Job) {
         let Some(loan) = self.loans.get_mut(&peer) else {
             return;
         };
         loan.id.clone_from(&job.id);
+        loan.delivery = Some(delivery);
         let note = Note {
             queue_from: Some(self.name.clone()),
             queue_to: Some(loan.queue.clone()),
@@ -103,29 +109,75 @@ impl State {
             if let Some(other) = self.others.get_mut(&loan.queue) {
                 other.given = other.given.saturating_sub(1);
             }
-            let id = Bytes::from(loan.id);
-            let client = super::BROKER;
+            let (client, name) = (super::BROKER, name_of(&loan.id));
             // Both find nothing if the core knows already.
-            self.feed(Input::Cancel { client, id }, now);
+            self.feed(Input::Cancel { client, name }, now);
             self.feed(Input::Bye(peer), now);
         }
     }
 
-    /// Another queue hands a job to us.
-    pub(super) fn lent_to_us(&mut self, job: Job, from: &str, now: Instant) {
-        let theirs = |loan: &Loan| loan.id == job.id && loan.queue == from;
-        let bounced = self.loans.iter().find(|(_, loan)| theirs(loan));
-        if let Some((&peer, _)) = bounced {
-            // It comes back: nobody has it but us.
-            self.loans.remove(&peer);
-            return self.feed(Input::Gone(peer), now);
+    /// Another queue hands a job to us, or hands one `back`.
+    pub(super) fn lent_to_us(&mut self, job: Job, from: &str, back: bool, now: Instant) {
+        if self.take_back(&job.id, from, now) || back {
+            return; // one that comes back and is not on loan has gone to somebody else meanwhile
         }
-        let kind = if self.has_worker(&job.function) {
-            OURS
+        let known = self.jobs.contains_key(&job.id) || self.recent.get(&job.id).is_some();
+        if known || self.has_worker(&job.function) {
+            self.take_job(job, OURS, Some(from.to_owned()), now);
+        } else if self.keeps(from) {
+            self.hand_back(&job, from);
         } else {
-            OPEN
+            self.take_job(job, OPEN, Some(from.to_owned()), now);
+        }
+    }
+
+    /// A job could not be sent to another queue. One on its way back is kept where it goes to.
+    pub(in crate::faas) fn unlent(&mut self, note: Note, now: Instant) {
+        let to = note.queue_to.clone().unwrap_or_default();
+        let back = note.back.unwrap_or(false);
+        let Some(job) = note.into_job() else {
+            return;
         };
-        self.take_job(job, kind, false, now);
+        if self.take_back(&job.id, &to, now) {
+            if let Some(other) = self.others.get_mut(&to) {
+                other.given = other.given.saturating_sub(1);
+            }
+        } else if !back {
+            // It was given for good. What the broker keeps and we do not was another queue's.
+            let from = job.kept.then(String::new);
+            self.take_job(job, OPEN, from, now);
+        }
+    }
+
+    /// Ends a loan whose job nobody has tried. The room it takes there stays taken until that queue tells its numbers.
+    fn take_back(&mut self, id: &str, queue: &str, now: Instant) -> bool {
+        let mut loans = self.loans.iter();
+        let Some((&peer, _)) = loans.find(|(_, it)| it.id == id && it.queue == queue) else {
+            return false;
+        };
+        if let Some(loan) = self.loans.remove(&peer)
+            && let Some(delivery) = loan.delivery
+        {
+            self.feed(Input::Undelivered(delivery), now);
+        }
+        self.feed(Input::Bye(peer), now);
+        true
+    }
+
+    /// Whether that queue keeps what it lends: one of ours does.
+    fn keeps(&self, queue: &str) -> bool {
+        let other = self.others.get(queue);
+        other.is_some_and(|it| it.status.run.is_some())
+    }
+
+    /// Whoever keeps a job finds another queue for it. If this went on to a third one, nobody would see that one die.
+    fn hand_back(&mut self, job: &Job, to: &str) {
+        self.acts.push(Act::Coordinator(Note {
+            queue_from: Some(self.name.clone()),
+            queue_to: Some(to.to_owned()),
+            back: Some(true),
+            ..job.note(Some("job"))
+        }));
     }
 
     /// What other queues there are, and how they are.
@@ -178,10 +230,18 @@ impl State {
             }
             let stuck = self.jobs.values();
             let stuck = stuck.filter(|held| held.kind == OURS && held.job.function == *function);
-            let stuck: Vec<Job> = stuck.map(|held| held.job.clone()).collect();
-            for job in stuck {
+            let stuck: Vec<(Job, Option<String>)> = stuck
+                .map(|held| (held.job.clone(), held.from.clone()))
+                .collect();
+            for (job, from) in stuck {
+                let keeper = self.jobs.get(&job.id).is_some_and(|held| held.keeper);
                 self.forget(&job.id, now);
-                self.take_job(job, OPEN, false, now);
+                match from {
+                    // The broker has given it to us as well.
+                    _ if keeper => self.take_job(job, OPEN, None, now),
+                    Some(from) if self.keeps(&from) => self.hand_back(&job, &from),
+                    from => self.take_job(job, OPEN, from, now),
+                }
             }
         }
     }

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use crate::{
     core::{
         Broker, Limits as CoreLimits,
-        message::{Delivery, Input, NewRequest, Peer, Retry, ReturnAddress},
+        message::{Delivery, Input, NewRequest, Peer, RequestName, Retry, ReturnAddress},
     },
     faas::{
         DEFAULT_FUNCTION,
@@ -73,12 +73,12 @@ impl Default for Limits {
 
 /// Something to be sent.
 #[derive(Clone, Debug)]
-pub(super) enum Act {
+pub(in crate::faas) enum Act {
     /// To one of our workers; if it cannot be sent, its connection is of no use any more.
     Worker(Peer, Note),
-    /// An answer.
+    /// An answer. If it cannot be sent, say so with [`State::unsent`].
     Broker(Note),
-    /// To the coordinator.
+    /// A job, to another queue by way of the coordinator. If it cannot be sent, say so with [`State::unlent`].
     Coordinator(Note),
 }
 
@@ -109,6 +109,8 @@ struct Held {
     kind: &'static str,
     /// Whether we answer for it: the broker gave it to us. Otherwise another queue lent it, which keeps it.
     keeper: bool,
+    /// That queue.
+    from: Option<String>,
 }
 
 /// A job that another queue has.
@@ -117,6 +119,7 @@ struct Loan {
     queue: String,
     /// The job; empty until the core has named one.
     id: String,
+    delivery: Option<Delivery>,
 }
 
 /// Another queue, as the coordinator tells of it.
@@ -132,13 +135,15 @@ struct Other {
 }
 
 #[derive(Debug)]
-pub(super) struct State {
+pub(in crate::faas) struct State {
     name: String,
     run: u64,
     limits: Limits,
     core: Broker,
     jobs: HashMap<String, Held>,
     recent: Recent,
+    /// Answers among these that no broker took.
+    unsent: Vec<String>,
     workers: BTreeMap<Peer, Worker>,
     others: BTreeMap<String, Other>,
     loans: BTreeMap<Peer, Loan>,
@@ -148,8 +153,14 @@ pub(super) struct State {
     acts: Vec<Act>,
 }
 
+/// What the core knows a job by.
+fn name_of(id: &str) -> RequestName {
+    let id = Bytes::copy_from_slice(id.as_bytes());
+    RequestName { key: None, id }
+}
+
 impl State {
-    pub(super) fn new(name: String, limits: Limits, seed: u64) -> Self {
+    pub(in crate::faas) fn new(name: String, limits: Limits, seed: u64) -> Self {
         let core = CoreLimits {
             max_body: limits.max_body,
             queue_length: limits.jobs,
@@ -165,6 +176,7 @@ impl State {
             core: Broker::new(core, seed),
             jobs: HashMap::new(),
             recent: Recent::default(),
+            unsent: Vec::new(),
             workers: BTreeMap::new(),
             others: BTreeMap::new(),
             loans: BTreeMap::new(),
@@ -175,17 +187,17 @@ impl State {
     }
 
     /// What is to be sent since last asked.
-    pub(super) fn take(&mut self) -> Vec<Act> {
+    pub(in crate::faas) fn take(&mut self) -> Vec<Act> {
         std::mem::take(&mut self.acts)
     }
 
     /// Jobs and workers.
-    pub(super) fn size(&self) -> (usize, usize) {
+    pub(in crate::faas) fn size(&self) -> (usize, usize) {
         (self.jobs.len(), self.workers.len())
     }
 
     /// The first word to a broker.
-    pub(super) fn init(&self, address: &str) -> Note {
+    pub(in crate::faas) fn init(&self, address: &str) -> Note {
         Note {
             ip_worker_to_queue: Some(address.to_owned()),
             queue_name: Some(self.name.clone()),
@@ -194,12 +206,12 @@ impl State {
     }
 
     /// Whether there is something that the coordinator was not told.
-    pub(super) fn news(&mut self) -> bool {
+    pub(in crate::faas) fn news(&mut self) -> bool {
         std::mem::take(&mut self.untold)
     }
 
     /// What the coordinator is told.
-    pub(super) fn status(&self) -> Note {
+    pub(in crate::faas) fn status(&self) -> Note {
         let mut offers: BTreeMap<String, Offer> = BTreeMap::new();
         let known = self.workers.values();
         for worker in known.filter(|it| !matches!(it.turn, Turn::Lost)) {
@@ -219,19 +231,19 @@ impl State {
     }
 
     /// The broker sent something with our topic.
-    pub(super) fn broker_said(&mut self, note: Note, now: Instant) {
+    pub(in crate::faas) fn broker_said(&mut self, note: Note, now: Instant) {
         if note.kind() == "answered" {
             if let Some(id) = &note.id {
                 self.forget(id, now);
                 self.lend(now);
             }
         } else if let Some(job) = note.into_job() {
-            self.take_job(job, OPEN, true, now);
+            self.take_job(job, OPEN, None, now);
         }
     }
 
     /// The coordinator sent something.
-    pub(super) fn coordinator_said(&mut self, note: Note, now: Instant) {
+    pub(in crate::faas) fn coordinator_said(&mut self, note: Note, now: Instant) {
         match note.kind() {
             "queue_status" => {
                 let queues = note.queues.unwrap_or_default();
@@ -239,8 +251,9 @@ impl State {
             }
             "job" if note.queue_to.as_ref() == Some(&self.name) => {
                 let from = note.queue_from.clone().unwrap_or_default();
+                let back = note.back.unwrap_or(false);
                 if let Some(job) = note.into_job() {
-                    self.lent_to_us(job, &from, now);
+                    self.lent_to_us(job, &from, back, now);
                 }
             }
             _ => {}
@@ -248,14 +261,24 @@ impl State {
     }
 
     /// Nothing is known of the other queues any more.
-    pub(super) fn coordinator_gone(&mut self, now: Instant) {
-        // What was on its way to us through the coordinator may be lost: whoever sent it learns of it by this.
-        self.run = self.run.wrapping_add(1);
+    pub(in crate::faas) fn coordinator_gone(&mut self, now: Instant) {
+        self.begin_anew();
         self.others_are(Vec::new(), now);
     }
 
+    /// From now on the coordinator is heard. It may have heard of us before, and others lent to us what did not arrive.
+    pub(in crate::faas) fn coordinator_heard(&mut self) {
+        self.begin_anew();
+    }
+
+    /// What others have lent to us may be lost, or its answer: they learn of it by this, and give it again.
+    fn begin_anew(&mut self) {
+        self.run = self.run.wrapping_add(1);
+        self.untold = true;
+    }
+
     /// There is nobody to do anything: the jobs are left to the broker, who has them still.
-    pub(super) fn give_up(&mut self, now: Instant) {
+    pub(in crate::faas) fn give_up(&mut self, now: Instant) {
         let ids: Vec<String> = self.jobs.keys().cloned().collect();
         for id in ids {
             self.forget(&id, now);
@@ -264,7 +287,9 @@ impl State {
 
     /// The broker is gone, or sees us gone: it, or the next one, gives what it keeps again, to whomever. So nothing is kept for
     /// it but what our own workers are at; nobody would tell us of the answer to what we have lent.
-    pub(super) fn broker_gone(&mut self, now: Instant) {
+    pub(in crate::faas) fn broker_gone(&mut self, now: Instant) {
+        // What others lent to us is theirs to give again: its answer may have gone the way of the broker.
+        self.begin_anew();
         let with_worker = |id: &str| {
             self.workers.values().any(|worker| match &worker.turn {
                 Turn::Working { id: theirs, .. } => theirs == id,
@@ -281,7 +306,7 @@ impl State {
     }
 
     /// A worker sent something.
-    pub(super) fn worker_said(&mut self, worker: Peer, note: Note, now: Instant) {
+    pub(in crate::faas) fn worker_said(&mut self, worker: Peer, note: Note, now: Instant) {
         match note.kind() {
             "new" => self.join(worker, note, now),
             "heartbeat" => self.alive(worker, now),
@@ -296,7 +321,7 @@ impl State {
     }
 
     /// A worker's connection ended, or takes nothing any more.
-    pub(super) fn worker_gone(&mut self, worker: Peer, now: Instant) {
+    pub(in crate::faas) fn worker_gone(&mut self, worker: Peer, now: Instant) {
         if let Some(lost) = self.workers.remove(&worker) {
             self.feed(Input::Gone(worker), now);
             self.open_up(&lost.functions, now);
@@ -305,7 +330,7 @@ impl State {
     }
 
     /// Time passed.
-    pub(super) fn tick(&mut self, now: Instant) {
+    pub(in crate::faas) fn tick(&mut self, now: Instant) {
         self.feed(Input::Tick, now);
         let silent = |(peer, worker): (&Peer, &Worker)| match worker.turn {
             Turn::Pinged(since, _) if now.saturating_duration_since(since) > PING_LOST => {
@@ -328,8 +353,9 @@ impl State {
         self.lend(now);
     }
 
-    /// Takes a job that is not held yet.
-    fn take_job(&mut self, job: Job, kind: &'static str, keeper: bool, now: Instant) {
+    /// Takes a job that is not held yet, from the broker or from the queue named.
+    fn take_job(&mut self, job: Job, kind: &'static str, from: Option<String>, now: Instant) {
+        let keeper = from.is_none();
         if let Some(answer) = self.recent.get(&job.id) {
             return self.acts.push(Act::Broker(answer.note()));
         }
@@ -346,6 +372,7 @@ impl State {
                 envelope: Vec::new(),
             },
             id: Some(Bytes::from(job.id.clone())),
+            key: None,
             service: Bytes::from(format!("{kind}{}", job.function)),
             timeout: timeout.unwrap_or(self.limits.timeout),
             retry: Retry::Safe,
@@ -356,7 +383,12 @@ impl State {
             handed: None,
             body: vec![Bytes::copy_from_slice(job.message.get().as_bytes())],
         };
-        let held = Held { job, kind, keeper };
+        let held = Held {
+            job,
+            kind,
+            keeper,
+            from,
+        };
         self.jobs.insert(held.job.id.clone(), held);
         self.feed(Input::Request(request), now);
         self.lend(now);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Act, BROKER, LOANS, State, Turn};
+use super::{Act, BROKER, LOANS, State, Turn, name_of};
 use crate::{
     core::message::{Delivery, Input, Output, Peer, ToClient, ToWorker},
     faas::message::{Answer, Job, Note},
@@ -47,7 +47,7 @@ impl State {
         };
         let job = held.job.clone();
         if peer.0 >= LOANS {
-            self.lent(peer, job);
+            self.lent(peer, delivery, job);
         } else {
             self.assign(peer, delivery, job);
         }
@@ -80,6 +80,21 @@ impl State {
         }
     }
 
+    /// No broker took this answer: it is said again when one can be reached.
+    pub(in crate::faas) fn unsent(&mut self, note: &Note) {
+        if let Some(id) = note.id.as_ref().filter(|id| !self.unsent.contains(id)) {
+            self.unsent.push(id.clone());
+        }
+    }
+
+    /// The broker can be reached: it is told what it was not, as far as that is still kept.
+    pub(in crate::faas) fn say_again(&mut self) {
+        for id in std::mem::take(&mut self.unsent) {
+            let answer = self.recent.get(&id);
+            self.acts.extend(answer.map(|it| Act::Broker(it.note())));
+        }
+    }
+
     /// An answer of a worker that was taken for lost.
     pub(super) fn late(&mut self, answer: Answer, now: Instant) {
         let id = answer.id.clone();
@@ -92,8 +107,8 @@ impl State {
     /// Somebody else has answered this job, or keeps it.
     pub(super) fn forget(&mut self, id: &str, now: Instant) {
         self.jobs.remove(id);
-        let id = Bytes::copy_from_slice(id.as_bytes());
-        self.feed(Input::Cancel { client: BROKER, id }, now);
+        let (client, name) = (BROKER, name_of(id));
+        self.feed(Input::Cancel { client, name }, now);
     }
 }
 
