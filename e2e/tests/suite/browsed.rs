@@ -1,9 +1,14 @@
-//! The embedded registry's page, `/ui/`, in a real browser: it shows what there is and follows it, and whatever strangers
-//! registered is shown as text and runs nowhere.
+//! The embedded registry's page, `/ui/`, and the balancer's dashboard in a real browser: they show what there is and follow
+//! it, and whatever strangers registered is shown as text and runs nowhere.
+
+use std::time::Duration;
 
 use e2e::browser::Browser;
+use e2e::load::Origin;
 use e2e::parts::{self, Part};
-use e2e::registry::{Kind, Registry};
+use e2e::ports;
+use e2e::registry::{Kind, Registration, Registry};
+use e2e::turno::Balancer;
 use serde_json::json;
 
 /// Marks the page it runs in, twice over.
@@ -105,5 +110,30 @@ fn the_registrys_page_shows_what_there_is_and_runs_none_of_it() {
     shows(&mut page, &["shop/opening"]);
 
     // All of it was one document: going to another place in it loads nothing.
+    assert_eq!(page.run("typeof window.ran"), "undefined");
+}
+
+#[test]
+fn the_dashboard_shows_who_is_in_rotation_and_runs_none_of_it() {
+    if !parts::available(&[Part::Chromium, Part::Curl]) {
+        return;
+    }
+    let registry = Registry::start(Kind::Embedded);
+    let good = Origin::start("good", Duration::ZERO);
+    registry.register(&Registration::new(HOSTILE, good.address));
+    // Nobody listens there, so its check fails.
+    registry.register(&Registration::new(QUOTED, ports::free_address()));
+    let balancer = Balancer::start(registry.address, "round-robin");
+    let mut page = Browser::start();
+    page.open(&format!("http://{}/", balancer.admin));
+    let address = good.address.to_string();
+    let one = ["the registry answers", "round-robin, 1 in rotation"];
+    shows(
+        &mut page,
+        &[one[0], one[1], HOSTILE, &address, QUOTED, "critical"],
+    );
+    let another = Origin::start("another", Duration::ZERO);
+    registry.register(&Registration::new("another", another.address));
+    shows(&mut page, &["round-robin, 2 in rotation", "another"]);
     assert_eq!(page.run("typeof window.ran"), "undefined");
 }
