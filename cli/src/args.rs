@@ -66,7 +66,7 @@ pub(crate) struct Arguments {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
     /// The registry: Consul, or the embedded one. Overrides CONSUL_HTTP_ADDR [default: http://127.0.0.1:8500]
-    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "URL")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "URL", value_parser = registry_address)]
     pub(crate) consul: Option<String>,
     /// The token for the registry. Overrides CONSUL_HTTP_TOKEN, which other users of this machine cannot see
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "TOKEN")]
@@ -199,6 +199,16 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn registry_address(text: &str) -> Result<String, String> {
+    consul::check_address(text).map(|()| text.to_owned())
+}
+
+/// Reads where to listen by ZeroMQ.
+pub(crate) fn zmq_address(text: &str) -> Result<String, String> {
+    let checked = broker::zsock::check_address(text).map(|()| text.to_owned());
+    checked.map_err(|error| error.to_string())
+}
+
 /// Ends a run that clap will not start: help and version are answers, the rest are mistakes.
 pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
     match error.kind() {
@@ -321,6 +331,20 @@ mod tests {
                     "{name}: {option} is not explained"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_is_a_mistake_in_the_command_line() {
+        for line in [
+            "turno services --consul ftp://x",
+            "turno mq broker --bind 127.0.0.1:1",
+            "turno mq logger --file f --bind http://h:1",
+            "turno mq coordinator --in tcp:/h",
+            "turno lb --listen localhost",
+        ] {
+            let taken = Arguments::try_parse_from(line.split(' '));
+            assert!(taken.is_err(), "{line}");
         }
     }
 

@@ -59,6 +59,14 @@ impl Address {
     }
 }
 
+/// Whether Consul may be there: fails as [`crate::Client::new`] would.
+///
+/// # Errors
+/// What is wrong with the address.
+pub fn check(address: &str) -> Result<(), String> {
+    Address::parse(address, false).map(drop)
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -5,6 +5,7 @@
 //! than a debug line: callers get values and errors.
 
 mod address;
+pub use address::check as check_address;
 mod client;
 mod config;
 mod error;

@@ -11,7 +11,7 @@ use std::{
 
 use clap::Args;
 use consul::Client;
-use registrar::agent::{Agent, AgentConfig, NodeConfig, Overview, node};
+use registrar::agent::{Agent, AgentConfig, AgentError, NodeConfig, NodeError, Overview, node};
 use registrar::registry::{Registry, RegistryConfig};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -110,7 +110,10 @@ pub(crate) async fn run(args: AgentArgs, global: &Global) -> Result<(), Failure>
     };
     let shutdown = daemon::shutdown::on_signal();
     let mut hangup = signal(SignalKind::hangup())?;
-    let agent = Agent::open(client.clone(), config(args)?)?;
+    let agent = Agent::open(client.clone(), config(args)?).map_err(|error| match error {
+        AgentError::Watch { .. } | AgentError::Node(NodeError::Listen(_)) => error.into(),
+        error => Failure::usage(error.to_string()),
+    })?;
     let overview = agent.overview();
     let (reload, reloads) = mpsc::channel(1);
     let forward = async move {

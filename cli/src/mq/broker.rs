@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     admin::AdminToken,
-    args::{Global, duration},
+    args::{Global, duration, zmq_address},
     faas::reach::port,
     failure::Failure,
     output,
@@ -52,10 +52,10 @@ end. See docs/mq.md.";
 #[command(after_help = AFTER_HELP)]
 pub(super) struct BrokerArgs {
     /// Where clients, and workers that say what they are, connect to
-    #[arg(long, value_name = "ADDR", default_value = "tcp://127.0.0.1:9998")]
+    #[arg(long, value_name = "ADDR", default_value = "tcp://127.0.0.1:9998", value_parser = zmq_address)]
     bind: Vec<String>,
     /// Where workers of the two-port kind connect to
-    #[arg(long, value_name = "ADDR", default_value = "tcp://127.0.0.1:9999")]
+    #[arg(long, value_name = "ADDR", default_value = "tcp://127.0.0.1:9999", value_parser = zmq_address)]
     worker_bind: Vec<String>,
     /// No port for workers of the two-port kind
     #[arg(long, conflicts_with = "worker_bind")]

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{BROKER_NAME, federation};
 use crate::{
-    args::Global,
+    args::{Global, zmq_address},
     faas::{SystemArgs, reach},
     failure::Failure,
     output,
@@ -32,14 +32,16 @@ pub(super) struct CoordinatorArgs {
     #[arg(
         long = "in",
         value_name = "ADDR",
-        default_value = "tcp://127.0.0.1:9996"
+        default_value = "tcp://127.0.0.1:9996",
+        value_parser = zmq_address
     )]
     inward: String,
     /// Where brokers hear (XPUB)
     #[arg(
         long = "out",
         value_name = "ADDR",
-        default_value = "tcp://127.0.0.1:9997"
+        default_value = "tcp://127.0.0.1:9997",
+        value_parser = zmq_address
     )]
     outward: String,
     /// The name of the brokers; it is registered as NAME-coordinator

@@ -15,7 +15,11 @@ use tokio::{
 };
 
 use super::{curve::ListenKeys, presence::MqPresence};
-use crate::{args::Global, failure::Failure, output};
+use crate::{
+    args::{Global, zmq_address},
+    failure::Failure,
+    output,
+};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -31,7 +35,7 @@ Any PUSH socket may send to it. Lines are written within 100 ms.";
 #[command(after_help = AFTER_HELP)]
 pub(super) struct LoggerArgs {
     /// Where brokers connect to
-    #[arg(long, value_name = "ADDR", default_value = "tcp://127.0.0.1:9995")]
+    #[arg(long, value_name = "ADDR", default_value = "tcp://127.0.0.1:9995", value_parser = zmq_address)]
     bind: String,
     /// The file to append to
     #[arg(long, value_name = "FILE")]

@@ -136,6 +136,22 @@ fn routes_go_by_host_and_path() {
     wait::until_true("the new route", wait::SOON, || {
         asked("x", "/more/1") == (200, "/more/1".to_owned())
     });
+    // A template that is no good holds the file up until it is mended.
+    let template = folder.path().join("own.hbs");
+    fs::write(&template, "{{#each backends}}").expect("it is written");
+    let last = "[[route]]\npath = \"/last\"\nservice = \"api\"\n";
+    let with = format!("template = \"{}\"\n{}", template.display(), text(last));
+    fs::write(&config, with).expect("it is written");
+    wait::until_true("the mistake to be named", wait::SOON, || {
+        process
+            .output()
+            .contains("the last good template stays in use")
+    });
+    let shipped = parts::checkout().join("templates/haproxy.cfg.hbs");
+    fs::copy(shipped, &template).expect("it is mended");
+    wait::until_true("the last route", wait::SOON, || {
+        asked("x", "/last/1") == (200, "/last/1".to_owned())
+    });
     drop(origins);
     process.signal(Signal::TERM);
     assert!(process.wait(Duration::from_secs(60)).success());

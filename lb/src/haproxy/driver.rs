@@ -50,6 +50,8 @@ pub(super) struct Driver {
     pub(super) setup: Setup,
     /// What it is to load.
     pub(super) next: Option<Setup>,
+    /// What was asked for last, if its template is no good: it is taken when that has been mended.
+    pub(super) rejected: Option<Config>,
     pub(super) master: Master,
     pub(super) socket: Socket,
     pub(super) note: Note,
@@ -88,6 +90,7 @@ impl Driver {
             status,
             setup,
             next: None,
+            rejected: None,
             applied: Arc::default(),
             reason: None,
             reloaded: None,
@@ -123,14 +126,14 @@ impl Driver {
                 () = until(self.write_due) => self.write().await,
                 Ok(()) = configs.changed() => {
                     let config = configs.borrow_and_update().clone();
-                    let moved = config.template != self.wanted_config().template;
+                    let moved = config.template != self.asked_config().template;
                     self.configure(config, &shutdown);
                     if moved {
                         template = self.watched();
                     }
                 }
                 () = edited(&mut template) => {
-                    let config = self.wanted_config().clone();
+                    let config = self.asked_config().clone();
                     self.configure(config, &shutdown);
                 }
                 _ = look.tick() => self.look().await,
@@ -151,11 +154,18 @@ impl Driver {
         &self.wanted().config
     }
 
+    fn asked_config(&self) -> &Config {
+        self.rejected.as_ref().unwrap_or(self.wanted_config())
+    }
+
     /// The template's file from now on, if it has one; what was written to it after it was read is a change as well.
     fn watched(&self) -> Option<WatchedFile> {
-        let Setup { config, page } = self.wanted();
-        let path = config.template.as_deref()?;
-        match WatchedFile::watch_since(path.to_owned(), page.source()) {
+        let path = self.asked_config().template.clone()?;
+        let watched = match self.rejected {
+            Some(_) => WatchedFile::watch(path.clone()),
+            None => WatchedFile::watch_since(path.clone(), self.wanted().page.source()),
+        };
+        match watched {
             Ok(file) => Some(file),
             Err(error) => {
                 tracing::warn!("cannot watch {}: {error}", path.display());
@@ -170,9 +180,11 @@ impl Driver {
             Ok(page) => page,
             Err(error) => {
                 self.failed(&format!("{error}; the last good template stays in use"));
+                self.rejected = Some(config);
                 return;
             }
         };
+        self.rejected = None;
         self.discovery.follow(&config.discovered(), shutdown);
         self.next = Some(Setup { config, page });
         self.ask_for_reload(Reason::Configuration);

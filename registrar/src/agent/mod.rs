@@ -29,7 +29,7 @@ use crate::definition::files;
 use crate::definition::{Joined, Problem};
 use local::Local;
 use node::Node;
-pub use node::NodeConfig;
+pub use node::{NodeConfig, NodeError};
 use refusal::Refused;
 use sources::Sources;
 use watch::Touched;
