@@ -11,6 +11,8 @@ pub mod disk;
 pub mod exchange;
 pub mod faas;
 pub mod federation;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod logger;
 pub mod server;
 pub mod worker;

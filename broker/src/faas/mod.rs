@@ -8,6 +8,8 @@
 pub mod broker;
 pub mod coordinator;
 pub mod front;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod message;
 pub mod queue;
 mod recent;

@@ -237,3 +237,22 @@ impl Federation {
         self.neighbours.report()
     }
 }
+
+/// What holds for all that another broker tells.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing {
+    use bytes::Bytes;
+
+    use super::news::{MAX_NAMES, News, TOPIC};
+
+    /// News are read or ignored, and what was read is written so that it is read again.
+    pub fn news(bytes: &[u8]) {
+        let frames = vec![TOPIC.into(), Bytes::copy_from_slice(bytes)];
+        let Some(news) = News::read(&frames) else {
+            return;
+        };
+        assert!(news.spare.len() <= MAX_NAMES);
+        let again = News::read(&news.clone().write());
+        assert_eq!(again.as_ref(), Some(&news));
+    }
+}

@@ -17,6 +17,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use omq_tokio::{Endpoint, Message, Options, ReconnectPolicy, TrySendError};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::router::fuzzing;
 pub use self::{
     dealer::{Dealer, DealerEvent},
     hub::{Hub, HubEvent},

@@ -7,6 +7,8 @@
 mod connection;
 mod door;
 mod framer;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod handshake;
 mod listen;
 mod outbox;

@@ -1,0 +1,4 @@
+//! See `broker::fuzzing::messages`: what holds for every input.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| broker::fuzzing::messages(bytes));

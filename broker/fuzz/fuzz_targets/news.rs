@@ -1,0 +1,4 @@
+//! See `broker::fuzzing::news`: what holds for every input.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| broker::fuzzing::news(bytes));
