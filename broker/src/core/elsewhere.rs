@@ -27,6 +27,10 @@ pub struct Spare {
     pub free: u16,
     /// Requests that wait there; 0 for a prefix, which has no queue of its own.
     pub queued: usize,
+    /// Requests given back by that broker so far, under whatever name. Who got one back asks no more until it hears anew:
+    /// this makes news of room that is again what it was.
+    #[serde(default)]
+    pub given_back: u64,
 }
 
 impl Broker {
@@ -132,7 +136,13 @@ impl Broker {
             let free = room.get(&lane).copied().filter(|_| serving);
             let free = u16::try_from(free.unwrap_or(0)).unwrap_or(u16::MAX);
             let queued = self.queued(name.as_bytes());
-            (name, Spare { free, queued })
+            let given_back = self.counters.given_back;
+            let spare = Spare {
+                free,
+                queued,
+                given_back,
+            };
+            (name, spare)
         });
         spare.collect()
     }

@@ -153,7 +153,11 @@ mod tests {
     use super::*;
 
     fn news(id: u64, seq: u64, free: u16) -> News {
-        let spare = [("a".to_owned(), Spare { free, queued: 0 })];
+        let spare = Spare {
+            free,
+            ..Spare::default()
+        };
+        let spare = [("a".to_owned(), spare)];
         News {
             id,
             seq,

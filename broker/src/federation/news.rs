@@ -59,7 +59,7 @@ mod tests {
     fn news(names: usize) -> News {
         let spare = |at: usize| Spare {
             free: u16::from(at + 1 == names),
-            queued: 0,
+            ..Spare::default()
         };
         News {
             id: u64::MAX,

@@ -220,6 +220,22 @@ fn what_is_handed_over_is_served_at_once_or_given_back() {
 }
 
 #[test]
+fn who_got_something_back_hears_of_room_that_is_again_what_it_was() {
+    let mut scene = Scene::new();
+    scene.ready(11, &["a"], 1);
+    let told = scene.broker.spare();
+    scene.on(handed(8, "a", "1"));
+    scene.done(11, 100, "r");
+    assert_eq!(scene.broker.spare(), told, "nobody need hear of that");
+    scene.on(handed(8, "a", "2"));
+    assert_eq!(scene.on(handed(8, "a", "3")), ["client 8: error 429"]);
+    scene.done(11, 101, "r");
+    let now = scene.broker.spare();
+    assert_eq!(now["a"].free, told["a"].free);
+    assert_ne!(now, told);
+}
+
+#[test]
 fn the_worker_of_a_request_handed_over_sees_its_id() {
     let mut scene = Scene::new();
     scene.ready(11, &["a"], 1);
