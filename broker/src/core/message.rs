@@ -11,6 +11,7 @@ use std::{
 use bytes::Bytes;
 
 use super::keep::{KeptAnswer, KeptRequest};
+pub use super::name::{ClientKey, RequestName};
 
 /// One connection of one peer, numbered by the caller. A number is never used again, so an answer cannot reach a stranger
 /// who came later.
@@ -23,20 +24,6 @@ pub struct Delivery(pub u64);
 
 /// The frames of a body.
 pub type Frames = Vec<Bytes>;
-
-/// The public key that a client has shown to be its own.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct ClientKey(pub [u8; 32]);
-
-/// What a request is known by when it comes again: its client's id for it, among those of clients with the same key. Without
-/// keys all clients are one.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct RequestName {
-    /// The client's key, if it has one.
-    pub key: Option<ClientKey>,
-    /// The id it gave, 1 to 64 bytes.
-    pub id: Bytes,
-}
 
 /// Where the answer to a request goes. The core reads `peer` only.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -16,6 +16,7 @@ pub mod keep;
 pub mod limits;
 mod loss;
 pub mod message;
+mod name;
 pub mod report;
 mod request;
 mod time;

@@ -4,9 +4,12 @@
 
 #![allow(missing_docs, reason = "a test's name says what it is")]
 
+mod keys;
+mod raw;
+
 use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    io::Write,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -14,12 +17,10 @@ use broker::{
     core::Limits,
     exchange::Manner,
     server::{Config, Server},
-    zsock::{
-        Dealer, DealerEvent,
-        curve::{Guard, Keys, Pass},
-    },
+    zsock::curve::Guard,
 };
-use bytes::Bytes;
+
+use self::raw::Raw;
 
 /// No test waits longer for anything.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -77,115 +78,6 @@ impl Broker {
         worker.send(&[b"", &request[1], b"", b"world"]);
         assert_eq!(client.receive(), [&b""[..], b"world"]);
     }
-}
-
-/// A connection that says what it is told to.
-struct Raw(TcpStream);
-
-impl Raw {
-    fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the broker listens");
-        stream.set_read_timeout(Some(LIMIT)).expect("a limit");
-        stream.set_write_timeout(Some(LIMIT)).expect("a limit");
-        Self(stream)
-    }
-
-    /// Through the handshake, as a socket of this type with this identity.
-    fn peer(address: SocketAddr, kind: &str, identity: &[u8]) -> Self {
-        let mut raw = Self::connect(address);
-        raw.handshake(kind, identity);
-        raw.frame(); // the broker's READY
-        raw
-    }
-
-    fn handshake(&mut self, kind: &str, identity: &[u8]) {
-        let mut greeting = [0; 64];
-        greeting[0] = 0xff;
-        greeting[9] = 0x7f;
-        greeting[10] = 3;
-        greeting[12..16].copy_from_slice(b"NULL");
-        self.write(&greeting);
-        self.read(64);
-        let mut ready = b"\x05READY".to_vec();
-        for (name, value) in [("Socket-Type", kind.as_bytes()), ("Identity", identity)] {
-            ready.push(u8::try_from(name.len()).expect("short"));
-            ready.extend(name.as_bytes());
-            ready.extend(u32::try_from(value.len()).expect("short").to_be_bytes());
-            ready.extend(value);
-        }
-        self.write(&[4, u8::try_from(ready.len()).expect("short")]);
-        self.write(&ready);
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.write_all(bytes).expect("the broker reads");
-    }
-
-    fn read(&mut self, count: usize) -> Vec<u8> {
-        let mut bytes = vec![0; count];
-        self.0.read_exact(&mut bytes).expect("the broker writes");
-        bytes
-    }
-
-    fn send(&mut self, frames: &[&[u8]]) {
-        self.write(&message(frames));
-    }
-
-    /// Flags and body of one frame.
-    fn frame(&mut self) -> (u8, Vec<u8>) {
-        let flags = self.read(1)[0];
-        let length = if flags & 2 == 0 {
-            usize::from(self.read(1)[0])
-        } else {
-            let bytes = self.read(8).try_into().expect("eight");
-            usize::try_from(u64::from_be_bytes(bytes)).expect("it fits")
-        };
-        (flags, self.read(length))
-    }
-
-    /// The next message; commands such as PING are passed over.
-    fn receive(&mut self) -> Vec<Vec<u8>> {
-        let mut frames = Vec::new();
-        loop {
-            let (flags, body) = self.frame();
-            if flags & 4 != 0 {
-                continue;
-            }
-            frames.push(body);
-            if flags & 1 == 0 {
-                return frames;
-            }
-        }
-    }
-
-    /// Waits until the broker has hung up.
-    fn assert_dropped(mut self) {
-        let mut bytes = [0; 1024];
-        loop {
-            match self.0.read(&mut bytes) {
-                Ok(0) => return,
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return,
-                Err(error) => panic!("still connected: {error}"),
-                Ok(_) => {}
-            }
-        }
-    }
-}
-
-fn message(frames: &[&[u8]]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for (at, frame) in frames.iter().enumerate() {
-        let more = u8::from(at + 1 < frames.len());
-        match u8::try_from(frame.len()) {
-            Ok(short) => bytes.extend([more, short]),
-            Err(_) => {
-                bytes.push(more | 2);
-                bytes.extend((frame.len() as u64).to_be_bytes());
-            }
-        }
-        bytes.extend_from_slice(frame);
-    }
-    bytes
 }
 
 #[test]
@@ -330,95 +222,6 @@ fn forged_frames_and_identities_get_nobody_anothers_answer() {
     }
     drop((worker, forger));
     broker.assert_serves();
-    broker
-        .runtime
-        .block_on(broker.server.stop())
-        .expect("a clean end");
-}
-
-/// A peer with a key of its own, connected.
-struct Keyed(Dealer);
-
-impl Keyed {
-    async fn connect(address: SocketAddr, pass: &Pass) -> Self {
-        let address = format!("tcp://{address}");
-        let dealer = Dealer::connect_with(&address, 1024 * 1024, Some(pass)).await;
-        let mut keyed = Self(dealer.expect("an address"));
-        assert!(matches!(keyed.event().await, DealerEvent::Up));
-        keyed
-    }
-
-    async fn event(&mut self) -> DealerEvent {
-        let event = tokio::time::timeout(LIMIT, self.0.event()).await;
-        event.expect("in time").expect("an event")
-    }
-
-    fn send(&self, frames: &[&[u8]]) {
-        let frames = frames.iter().map(|it| Bytes::copy_from_slice(it));
-        self.0.try_send(frames.collect()).expect("it is connected");
-    }
-
-    /// The next message that is no heartbeat.
-    async fn receive(&mut self) -> Vec<Bytes> {
-        loop {
-            match self.event().await {
-                DealerEvent::Message(frames) if frames[..2] != [&b"ZWW1"[..], &[6]] => {
-                    return frames;
-                }
-                DealerEvent::Message(_) => {}
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-
-    /// A request with this id; or it is cancelled.
-    fn ask(&self, id: &[u8], body: &[u8]) {
-        self.send(&[b"ZWC1", &[1], b"vault", id, b"", body]);
-    }
-
-    fn cancel(&self, id: &[u8]) {
-        self.send(&[b"ZWC1", &[6], id]);
-    }
-}
-
-#[test]
-fn who_knows_or_guesses_anothers_request_id_gets_nothing_of_it() {
-    let ours = Keys::generate();
-    let server = ours.public();
-    let broker = Broker::guarded(Some(Guard::new(ours, |_| true)));
-    let address = broker.address;
-    broker.runtime.block_on(async {
-        let pass = || Pass::new(Keys::generate(), server);
-        let (alice, mallory) = (pass(), pass());
-        let mut worker = Keyed::connect(address, &pass()).await;
-        worker.send(&[b"ZWW1", &[1], &[4], b"vault"]);
-        assert_eq!(worker.receive().await[1], [0x0a][..], "WELCOME");
-        let mut client = Keyed::connect(address, &alice).await;
-        let mut thief = Keyed::connect(address, &mallory).await;
-
-        // While it is with a worker: neither joined nor cancelled, nor told that the id is in use.
-        client.ask(b"id", b"open");
-        let first = worker.receive().await;
-        thief.cancel(b"id");
-        thief.ask(b"id", b"open");
-        let second = worker.receive().await;
-        assert_ne!(first[2], second[2], "a delivery of its own");
-        worker.send(&[b"ZWW1", &[4], &first[2], b"for alice"]);
-        assert_eq!(client.receive().await[5], "for alice");
-        worker.send(&[b"ZWW1", &[4], &second[2], b"for mallory"]);
-        assert_eq!(thief.receive().await[5], "for mallory");
-
-        // And when its answer is kept: who comes with another key is a stranger.
-        let mut other = Keyed::connect(address, &pass()).await;
-        other.ask(b"id", b"open");
-        let third = worker.receive().await;
-        worker.send(&[b"ZWW1", &[4], &third[2], b"for the other"]);
-        assert_eq!(other.receive().await[5], "for the other");
-        // Its own client comes back for it by another connection.
-        let mut again = Keyed::connect(address, &alice).await;
-        again.ask(b"id", b"open");
-        assert_eq!(again.receive().await[5], "for alice");
-    });
     broker
         .runtime
         .block_on(broker.server.stop())
