@@ -67,28 +67,24 @@ fn no_accepted_request_is_lost_whichever_part_is_killed() {
         (330, "c"),
         (360, "coordinator"),
     ];
-    let mut killed = 0;
-    calls(system.http, 400, 8, |answered| {
-        let Some((_, part)) = script.get(killed).filter(|(at, _)| answered >= *at) else {
-            return;
-        };
-        killed += 1;
-        system.kill(part);
-        match *part {
-            "broker" => system.broker(),
-            "coordinator" => system.coordinator(),
-            worker if worker.starts_with('w') => system.start_worker(worker, "sleep:10", "echo"),
-            queue => system.part(queue, &["queue", "--name", queue]),
+    let mut left = script.iter().peekable();
+    let asked = calls(system.http, 8, 40, |answered| {
+        if let Some((_, part)) = left.next_if(|(at, _)| answered >= *at) {
+            system.kill(part);
+            match *part {
+                "broker" => system.broker(),
+                "coordinator" => system.coordinator(),
+                worker if worker.starts_with('w') => {
+                    system.start_worker(worker, "sleep:10", "echo");
+                }
+                queue => system.part(queue, &["queue", "--name", queue]),
+            }
         }
+        left.peek().is_some()
     });
-    assert_eq!(
-        killed,
-        script.len(),
-        "all were killed while requests were on their way"
-    );
-    crate::say(
-        "400 requests, 9 kill -9 (3 workers, 3 queues, 2 coordinators, the broker): 400 answered",
-    );
+    crate::say(&format!(
+        "{asked} requests, 9 kill -9 (3 workers, 3 queues, 2 coordinators, the broker): {asked} answered"
+    ));
 }
 
 #[test]

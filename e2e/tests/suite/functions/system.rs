@@ -171,23 +171,35 @@ fn failure_of(http: SocketAddr, number: usize) -> Option<String> {
     }
 }
 
-/// Asks so many times, from so many clients at once, and checks each answer. After the first failure nothing more is asked.
+/// Lets clients end, whichever way it goes out of scope.
+struct Ends<'a>(&'a AtomicUsize);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Asks from so many clients at once and checks each answer, as long as `meanwhile` says that more is to come, and `more`
+/// times after that. It is told how many were answered, and kills parts. After the first failure nothing more is asked.
+/// Returns how many were asked.
 pub(super) fn calls(
     http: SocketAddr,
-    count: usize,
     at_once: usize,
-    mut meanwhile: impl FnMut(usize),
-) {
+    more: usize,
+    mut meanwhile: impl FnMut(usize) -> bool,
+) -> usize {
     let (next, done) = (AtomicUsize::new(1), AtomicUsize::new(0));
+    let last = AtomicUsize::new(usize::MAX);
     let failed = Mutex::new(Vec::new());
     let failures = || failed.lock().expect("nobody panics holding it");
     thread::scope(|scope| {
         let clients: Vec<_> = (0..at_once)
             .map(|_| {
                 scope.spawn(|| {
-                    loop {
+                    while failures().is_empty() {
                         let number = next.fetch_add(1, Ordering::Relaxed);
-                        if number > count || !failures().is_empty() {
+                        if number > last.load(Ordering::Relaxed) {
                             return;
                         }
                         let failure = failure_of(http, number);
@@ -197,17 +209,20 @@ pub(super) fn calls(
                 })
             })
             .collect();
-        // What kills parts, at a known number of answers. Each client ends: it has its own limit for an answer.
-        while !clients.iter().all(thread::ScopedJoinHandle::is_finished) {
-            meanwhile(done.load(Ordering::Relaxed));
+        // Each client ends: it has its own limit for an answer, and does not go on after a failure, nor if we panic here.
+        let _ends = Ends(&last);
+        while meanwhile(done.load(Ordering::Relaxed)) && failures().is_empty() {
             thread::sleep(Duration::from_millis(2));
         }
-        meanwhile(done.load(Ordering::Relaxed));
+        last.store(next.load(Ordering::Relaxed) + more, Ordering::Relaxed);
+        for client in clients {
+            client.join().expect("a client does not panic");
+        }
     });
     assert_eq!(
         *failures(),
         Vec::<String>::new(),
         "not answered, or by another's answer"
     );
-    assert_eq!(done.into_inner(), count, "all were asked");
+    done.into_inner()
 }
