@@ -27,7 +27,7 @@ const WORKERS: usize = 6;
 const PARTS: usize = 10;
 
 /// Runs of the test; each takes some milliseconds.
-const RUNS: u64 = 150;
+const RUNS: u64 = 300;
 /// Requests of a run, and kills, at most.
 const REQUESTS: usize = 40;
 const KILLS: usize = 12;
