@@ -2,24 +2,30 @@
 //!
 //! They carry frames and tell what becomes of them; what they mean is not known here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, watch},
     task::AbortHandle,
+    time::sleep,
 };
 use tracing::{debug, warn};
 
 use super::{Happened, Meeting, Neighbour, Tie, news::TOPIC};
 use crate::{
     core::message::{Delivery, Frames},
-    zsock::{Dealer, Pipe, PipeEvent},
+    zsock::{Dealer, Error, Pipe, PipeEvent},
 };
 
 /// Bytes of one message of news: [`MAX_NAMES`](super::news::MAX_NAMES) names of the longest kind, and their numbers.
 pub(super) const MAX_NEWS: usize = 512 * 1024;
 /// Messages on their way to one broker: more than it can have room for means that it does not move.
 const QUEUE: usize = 1024;
+/// A socket that has ended is made anew after so long: as often as that may be said in the log.
+const AGAIN: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 5_000 });
 /// News that wait for a subscriber: only the newest count.
 const KEPT_NEWS: u32 = 2;
 
@@ -46,12 +52,16 @@ pub(super) struct Way {
 
 impl Way {
     pub(super) fn open(to: Neighbour, at: String, max_body: usize, tell: Tie) -> Self {
-        let (outgoing, messages) = mpsc::channel(QUEUE);
+        let (outgoing, mut messages) = mpsc::channel(QUEUE);
         let task = spawn(async move {
-            if let Err(error) = go(to, &at, max_body, messages, &tell).await {
-                warn!(%error, address = %at, "this broker cannot be reached");
-                // Only if the loop has ended there is nobody to tell.
-                let _ = tell.send(Happened::Down(to)).await;
+            while let Err(error) = go(to, &at, max_body, &mut messages, &tell).await {
+                warn!(%error, address = %at, again_in = ?AGAIN, "this broker cannot be reached");
+                if tell.send(Happened::Down(to)).await.is_err() {
+                    return;
+                }
+                sleep(AGAIN).await;
+                // What was on its way has gone to others since.
+                while messages.try_recv().is_ok() {}
             }
         });
         Self {
@@ -70,9 +80,9 @@ async fn go(
     to: Neighbour,
     at: &str,
     max_body: usize,
-    mut messages: mpsc::Receiver<(Frames, Delivery)>,
+    messages: &mut mpsc::Receiver<(Frames, Delivery)>,
     tell: &Tie,
-) -> Result<(), crate::zsock::Error> {
+) -> Result<(), Error> {
     let mut dealer = Dealer::connect(at, max_body).await?;
     loop {
         let happened = tokio::select! {
@@ -100,7 +110,12 @@ pub(super) async fn gossip(
 ) {
     let mut ears: BTreeMap<String, Task> = BTreeMap::new();
     let mut mouths: BTreeMap<String, Task> = BTreeMap::new();
-    let _own = spawn(publish(own, news.clone()));
+    let told = news.clone();
+    let _own = spawn(async move {
+        if let Err(error) = publish(own, told).await {
+            warn!(%error, "no more news are told to who listens");
+        }
+    });
     loop {
         let meeting = meetings.borrow_and_update().clone();
         follow(&mut ears, &meeting.hear, |at| {
@@ -130,41 +145,46 @@ fn follow(
 }
 
 async fn listen(at: String, tell: Tie) {
-    let mut pipe = match Pipe::subscribe(&at, MAX_NEWS, TOPIC).await {
-        Ok(pipe) => pipe,
-        Err(error) => return warn!(%error, "no news can be heard there"),
-    };
+    while let Err(error) = hear(&at, &tell).await {
+        warn!(%error, address = %at, again_in = ?AGAIN, "no news are heard from there");
+        sleep(AGAIN).await;
+    }
+}
+
+/// Hears news until nobody wants them any more.
+async fn hear(at: &str, tell: &Tie) -> Result<(), Error> {
+    let mut pipe = Pipe::subscribe(at, MAX_NEWS, TOPIC).await?;
     loop {
-        match pipe.event().await {
-            Ok(PipeEvent::Message(frames)) => {
-                if tell.send(Happened::News(frames)).await.is_err() {
-                    return;
-                }
-            }
-            Ok(_) => {}
-            Err(error) => return warn!(%error, "no more news are heard from there"),
+        if let PipeEvent::Message(frames) = pipe.event().await?
+            && tell.send(Happened::News(frames)).await.is_err()
+        {
+            return Ok(());
         }
     }
 }
 
 async fn announce(at: String, news: watch::Receiver<Frames>) {
-    match Pipe::publish_newest_to(&at, MAX_NEWS, KEPT_NEWS).await {
-        Ok(pipe) => publish(pipe, news).await,
-        Err(error) => warn!(%error, "no news can be told there"),
+    loop {
+        let told = match Pipe::publish_newest_to(&at, MAX_NEWS, KEPT_NEWS).await {
+            Ok(pipe) => publish(pipe, news.clone()).await,
+            Err(error) => Err(error),
+        };
+        let Err(error) = told else { return };
+        warn!(%error, address = %at, again_in = ?AGAIN, "no news are told there");
+        sleep(AGAIN).await;
     }
 }
 
-/// Tells what is new to whoever listens, and what was told last to whoever comes.
-async fn publish(mut pipe: Pipe, mut news: watch::Receiver<Frames>) {
+/// Tells what is new to whoever listens, and what was told last to whoever comes, until there are no more news.
+async fn publish(mut pipe: Pipe, mut news: watch::Receiver<Frames>) -> Result<(), Error> {
     loop {
         tokio::select! {
-            event = pipe.event() => match event {
-                Ok(PipeEvent::Subscribed(..)) => {}
-                Ok(_) => continue,
-                Err(error) => return warn!(%error, "no more news are told there"),
+            event = pipe.event() => match event? {
+                PipeEvent::Subscribed(..) => {}
+                _ => continue,
             },
             changed = news.changed() => if changed.is_err() {
-                return;
+                return Ok(());
             },
         }
         let frames = news.borrow_and_update().clone();
@@ -177,6 +197,23 @@ async fn publish(mut pipe: Pipe, mut news: watch::Receiver<Frames>) {
 }
 
 /// Where news are told for others to come and listen.
-pub(super) async fn listen_for_listeners(address: &str) -> Result<Pipe, crate::zsock::Error> {
+pub(super) async fn listen_for_listeners(address: &str) -> Result<Pipe, Error> {
     Pipe::publish_newest(address, MAX_NEWS, KEPT_NEWS).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_way_that_has_ended_is_tried_again() {
+        let (tell, mut told) = mpsc::channel(1);
+        let way = Way::open(Neighbour(7), "no address".to_owned(), 1_024, tell);
+        for _ in 0..3 {
+            let happened = told.recv().await;
+            assert!(matches!(happened, Some(Happened::Down(Neighbour(7)))));
+        }
+        drop(way);
+        assert!(told.recv().await.is_none(), "its task ends with it");
+    }
 }
