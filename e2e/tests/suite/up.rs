@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use e2e::browser::Browser;
 use e2e::load::Background;
+use e2e::parts::{self, Part};
 use e2e::process::Process;
 use e2e::registry::{Kind, Registry};
 use e2e::turno;
@@ -111,6 +113,15 @@ fn the_dashboard_shows_the_brokers_there_are() {
     assert_eq!(echo, (&json!("echo"), &json!(0), &json!(1)));
     let why = all[1]["error"].as_str().expect("a reason");
     assert!(why.contains("--admin"), "{why}");
+
+    // A person sees as much.
+    if parts::available(&[Part::Chromium]) {
+        let mut page = Browser::start();
+        page.open(&format!("http://{admin}/"));
+        let id = all[0]["id"].as_str().expect("an id");
+        let sums = "3 answered, 0 redelivered";
+        page.await_text(&[id, "1 workers", sums, "echo", "start it with --admin"]);
+    }
 
     // One that is killed is shown as one that does not answer, as long as it is registered.
     shown.kill();
