@@ -138,6 +138,8 @@ impl<'a> Attachment<'a> {
             DealerEvent::Down => {
                 self.give_up();
                 self.heard = Instant::now();
+                // Not a whole beat later: somebody asks for us meanwhile.
+                self.next_beat = self.next_beat.min(self.heard + REACH);
                 if let Some((end, _)) = self.leaving {
                     return Some(end);
                 }
@@ -288,7 +290,7 @@ impl<'a> Attachment<'a> {
                 .borrow()
                 .iter()
                 .any(|address| *address != self.address);
-            return (others && silent > REACH).then_some(End::Lost);
+            return (others && silent >= REACH).then_some(End::Lost);
         }
         if silent > self.beat * MISSED {
             return Some(End::Lost);

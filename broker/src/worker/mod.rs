@@ -89,8 +89,9 @@ pub async fn run(
 ) -> Result<(), zsock::Error> {
     // A start by chance spreads workers that are started together.
     let mut turn = fastrand::usize(..);
+    let mut lost = None;
     while !stop.is_cancelled() {
-        let Some(address) = next_broker(&mut brokers, turn, &stop).await else {
+        let Some(address) = next_broker(&mut brokers, turn, lost.take(), &stop).await else {
             break;
         };
         turn = turn.wrapping_add(1);
@@ -100,6 +101,7 @@ pub async fn run(
             End::Left => info!(broker = %address, "left the broker for another"),
             End::Lost => {
                 warn!(broker = %address, "the broker is gone");
+                lost = Some(address);
                 tokio::select! {
                     () = tokio::time::sleep(PAUSE) => {}
                     () = stop.cancelled() => {}
@@ -110,16 +112,22 @@ pub async fn run(
     Ok(())
 }
 
-/// The broker whose turn it is, as soon as there is one.
+/// The broker whose turn it is, as soon as there is one; the one that was just lost only if there is no other.
 async fn next_broker(
     brokers: &mut Brokers,
     turn: usize,
+    lost: Option<String>,
     stop: &CancellationToken,
 ) -> Option<String> {
     tokio::select! {
         known = brokers.wait_for(|known| !known.is_empty()) => {
             let known = known.ok()?;
-            known.iter().nth(turn % known.len()).cloned()
+            let others = known.iter().filter(|it| Some(*it) != lost.as_ref());
+            let others: Vec<&String> = others.collect();
+            match others[..] {
+                [] => known.first().cloned(),
+                _ => Some(others[turn % others.len()].clone()),
+            }
         }
         () = stop.cancelled() => None,
     }
