@@ -270,9 +270,8 @@ impl Loop {
                 self.exchange.message(port, peer(port, link), frames, now)
             }
             RouterEvent::Authenticated(link, key) => {
-                let key = ClientKey(key.bytes());
-                self.exchange.authenticated(peer(port, link), key);
-                return;
+                let peer = peer(port, link);
+                return self.exchange.authenticated(peer, ClientKey(key.bytes()));
             }
             RouterEvent::Down(link) => self.exchange.gone(peer(port, link), now),
         };

@@ -75,7 +75,7 @@ pub(super) struct BrokerArgs {
     /// Where trace lines go: a logger's address, or its name in the registry
     #[arg(long, value_name = "NAME|ADDR")]
     logger: Option<String>,
-    /// Where pages about it are: / /metrics /v1/broker /health
+    /// Where pages about it are: / /metrics /v1/broker /health; the dashboard of `turno up` shows it then
     #[arg(long, value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
     #[command(flatten)]
