@@ -260,7 +260,7 @@ fn an_agent_says_what_it_lacks() {
     let half = ends("agent --config-dir . --node vm-1");
     assert_eq!(half.code, Some(2), "{half:?}");
     let short = ends("agent --config-dir . --node vm-1 --node-address 10.0.0.1 --ttl 5s");
-    assert_eq!(short.code, Some(1));
+    assert_eq!(short.code, Some(2));
     assert!(
         short.stderr.contains("the TTL is from 20s to 48h"),
         "{short:?}"

@@ -128,7 +128,7 @@ fn failures_are_one_line_and_status_1() {
         ),
         (
             "scale hello=1 --admin 127.0.0.1:1".to_owned(),
-            &["127.0.0.1:1", "turno up"],
+            &["127.0.0.1:1", "is it running", "admin address"],
         ),
         (
             "lb --config /no/such/file.toml".to_owned(),

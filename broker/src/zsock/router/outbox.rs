@@ -78,6 +78,13 @@ impl Outbox {
         }
     }
 
+    /// Gives back memory that a burst has left.
+    pub(super) fn rest(&mut self) {
+        if self.is_empty() {
+            *self = Self::default();
+        }
+    }
+
     /// Sends what goes without waiting. Says how much that was.
     pub(super) fn flush(&mut self, socket: impl AsFd + Copy) -> Result<usize> {
         let mut total = 0;
@@ -126,5 +133,42 @@ impl Outbox {
             }
         }
         self.tail.advance(count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read, os::unix::net::UnixStream};
+
+    use super::*;
+
+    #[test]
+    fn small_and_large_go_out_in_order_and_leave_no_memory_behind() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");
+        ours.set_nonblocking(true).expect("a socket");
+        let mut outbox = Outbox::default();
+        let (small, large) = (Bytes::from_static(b"small"), Bytes::from(vec![1; LARGE]));
+        for _ in 0..100 {
+            outbox.message(&[small.clone(), large.clone(), small.clone()]);
+        }
+        let one = [
+            &[1, 5][..],
+            b"small",
+            &[3, 0, 0, 0, 0, 0, 0, 0x40, 0],
+            &large[..],
+            &[0, 5],
+            b"small",
+        ];
+        let one = one.concat();
+        assert_eq!(outbox.len(), 100 * one.len());
+        let mut buffer = vec![0; one.len()];
+        for at in 0..100 {
+            outbox.flush(&ours).expect("it stands");
+            theirs.read_exact(&mut buffer).expect("a message");
+            assert!(buffer == one, "message {at}");
+        }
+        assert!(outbox.is_empty());
+        outbox.rest();
+        assert_eq!((outbox.tail.capacity(), outbox.queue.capacity()), (0, 0));
     }
 }

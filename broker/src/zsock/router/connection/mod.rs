@@ -256,18 +256,23 @@ impl Connection {
         Ok(left)
     }
 
-    /// Time passed: it is given up for its silence, or pinged. Says whether something is to be sent.
+    /// Time passed: it is given up for its silence, or pinged, and keeps no memory for nothing. Says whether something is to be
+    /// sent.
     pub(super) fn tick(&mut self, now: Instant) -> Result<bool, Ended> {
         let since = |then: Instant| now.saturating_duration_since(then);
         if self.stuck.is_some_and(|it| since(it) >= STUCK) {
             return Err(Ended::Stuck);
         }
         if !self.is_ready() {
-            // `heard` says when it came until it has said something; who dribbles is late as well.
+            // Until then this is when it came: who dribbles is late as well.
             return match since(self.pinged) >= HANDSHAKE {
                 true => Err(Ended::Late),
                 false => Ok(false),
             };
+        }
+        self.outbox.rest();
+        if let Stage::Plain(framer) = &mut self.stage {
+            framer.rest();
         }
         let silent = since(self.heard);
         let most = self.ttl.unwrap_or(PING_TIMEOUT).min(PING_TIMEOUT);

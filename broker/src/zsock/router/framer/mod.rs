@@ -159,6 +159,13 @@ impl Framer {
         Some(&mut self.held)
     }
 
+    /// Gives back memory that a burst has left.
+    pub(super) fn rest(&mut self) {
+        if self.held.is_empty() {
+            self.held = Vec::new();
+        }
+    }
+
     fn grow(&mut self, missing: usize) {
         let most = self.held.len().max(GROWTH);
         if self.held.capacity() - self.held.len() < missing.min(most) {
