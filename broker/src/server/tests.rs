@@ -92,24 +92,35 @@ async fn trace_lines_reach_the_logger_and_losses_are_counted() {
     let server = server.await.expect("it starts");
     let mut worker = connect(&server.front()[0]).await;
     say(&worker, "|READY");
-    let mut status = server.status();
-    let lost = timeout(LIMIT, status.wait_for(|status| status.lines_lost > 0)).await;
-    assert!(lost.expect("in time").is_ok(), "there is no logger yet");
-    tell.send_replace(Some(pull.bound().to_owned()));
-
-    // The first line that gets through says how many did not.
     let client = connect(&server.front()[0]).await;
-    let dropped = loop {
+    let mut status = server.status();
+    // There is no logger yet: the first lines are kept, and then they are lost.
+    while status.borrow_and_update().lines_lost == 0 {
         say(&client, "x");
         let request = hear(&mut worker).await;
         say(&worker, &request);
-        if let Ok(line) = timeout(Duration::from_millis(50), pull.receive()).await {
-            let line: Vec<Bytes> = line.expect("the socket lives");
-            let line: serde_json::Value = serde_json::from_slice(&line[0]).expect("JSON");
-            assert_eq!(line["broker"], "mq");
-            break line["dropped"].as_u64();
+    }
+    tell.send_replace(Some(pull.bound().to_owned()));
+    let next = async || {
+        let line = timeout(LIMIT, pull.receive()).await.expect("in time");
+        let line: Vec<Bytes> = line.expect("the socket lives");
+        let line: serde_json::Value = serde_json::from_slice(&line[0]).expect("JSON");
+        assert_eq!(line["broker"], "mq");
+        line
+    };
+    assert_eq!(next().await["event"], "worker-ready");
+    // The first line of now says how many did not get through.
+    say(&client, "x");
+    let request = hear(&mut worker).await;
+    say(&worker, &request);
+    let mut kept = 1;
+    let dropped = loop {
+        match next().await["dropped"].as_u64() {
+            Some(dropped) => break Some(dropped),
+            None => kept += 1,
         }
     };
+    assert_eq!(kept, 256);
     assert!(dropped.is_some_and(|dropped| dropped >= 1));
     server.stop().await.expect("a clean end");
 }

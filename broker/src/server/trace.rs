@@ -1,9 +1,12 @@
 //! Trace lines to a logger: one JSON object each.
 //!
-//! A logger that is slow, dead or not there never stops the broker. Lines it does not take are counted, and the count stands
-//! in the next line that gets through.
+//! A logger that is slow, dead or not there never stops the broker. Some lines wait for one that is not there yet; those it does
+//! not take are counted, and the count stands in the next line that gets through.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    collections::VecDeque,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -12,7 +15,7 @@ use tracing::warn;
 
 use crate::{
     core::message::Event,
-    zsock::{self, Push, curve::Pass},
+    zsock::{Push, curve::Pass},
 };
 
 /// Longest line, in bytes: ids and names are short.
@@ -56,6 +59,9 @@ fn is_none(code: &u16) -> bool {
     *code == 0
 }
 
+/// Lines kept while nobody knows where the logger is: a broker that has just started finds it a moment later.
+const EARLY: usize = 256;
+
 /// Sends trace lines to wherever the logger is at the moment.
 #[derive(Debug)]
 pub(super) struct Tracer {
@@ -63,6 +69,8 @@ pub(super) struct Tracer {
     address: watch::Receiver<Option<String>>,
     pass: Option<Pass>,
     push: Option<Push>,
+    /// Lines that wait until there is a logger.
+    early: VecDeque<Bytes>,
     /// Lines lost since the last one that got through …
     pending: u64,
     /// … and ever.
@@ -81,6 +89,7 @@ impl Tracer {
             address,
             pass,
             push: None,
+            early: VecDeque::new(),
             pending: 0,
             lost: 0,
         };
@@ -110,6 +119,19 @@ impl Tracer {
             },
             None => None,
         };
+        while let Some(push) = &self.push
+            && let Some(line) = self.early.pop_front()
+        {
+            let sent = push.try_send(vec![line]).is_ok();
+            self.count(sent);
+        }
+    }
+
+    fn count(&mut self, sent: bool) {
+        if !sent {
+            self.pending += 1;
+            self.lost += 1;
+        }
     }
 
     pub(super) fn send(&mut self, event: &Event) {
@@ -128,17 +150,19 @@ impl Tracer {
             code: event.code,
             dropped: (self.pending > 0).then_some(self.pending),
         };
-        let text = serde_json::to_vec(&line).unwrap_or_default();
+        let text = Bytes::from(serde_json::to_vec(&line).unwrap_or_default());
         let sent = match &self.push {
-            Some(push) => push.try_send(vec![Bytes::from(text)]),
-            None => Err(zsock::SendError::Gone),
+            Some(push) => push.try_send(vec![text]).is_ok(),
+            None if self.early.len() < EARLY => {
+                self.early.push_back(text);
+                return;
+            }
+            None => false,
         };
-        if sent.is_ok() {
+        if sent {
             self.pending = 0;
-        } else {
-            self.pending += 1;
-            self.lost += 1;
         }
+        self.count(sent);
     }
 
     pub(super) async fn close(self) {
