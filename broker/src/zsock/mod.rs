@@ -107,7 +107,6 @@ fn options(max_body: usize) -> Options {
         .monitor_capacity(MONITOR_QUEUE)
         .linger(LINGER)
         .reconnect(ReconnectPolicy::Exponential { min, max })
-        .router_mandatory(true)
 }
 
 /// Reads an address, of the two kinds that are built in and make sense between processes.

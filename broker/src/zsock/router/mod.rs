@@ -225,7 +225,10 @@ impl Router {
                 return;
             }
             match timeout_at(limit.into(), self.poll.wait()).await {
-                Ok(Ok(found)) => self.serve(found, Instant::now()),
+                Ok(Ok(found)) => {
+                    self.serve(found, Instant::now());
+                    self.ready.clear(); // nobody asks any more
+                }
                 Ok(Err(error)) => return debug!(%error, "the ZeroMQ socket did not close cleanly"),
                 Err(_) => return debug!("the ZeroMQ socket was closed before all was sent"),
             }
