@@ -3,13 +3,9 @@
 //! It keeps nothing: every broker tells everything every half second. It must not know what news say.
 
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
 
 use super::links::MAX_NEWS;
-use crate::zsock::{Error, Hub, HubEvent, Pipe};
-
-/// News that wait for one who hears slowly, of all brokers together: then the oldest go.
-const KEPT: u32 = 1000;
+use crate::zsock::{Error, Hub, HubEvent};
 
 /// A coordinator that listens.
 #[derive(Debug)]
@@ -21,10 +17,7 @@ impl Coordinator {
     /// # Errors
     /// If an address cannot be understood or listened on.
     pub async fn bind(inward: &str, outward: &str) -> Result<Self, Error> {
-        Ok(Self(Hub::new(
-            Pipe::subscribe_bound(inward, MAX_NEWS).await?,
-            Pipe::publish_newest(outward, MAX_NEWS, KEPT).await?,
-        )))
+        Ok(Self(Hub::bind(inward, outward, MAX_NEWS).await?))
     }
 
     /// Where brokers tell, with the port chosen.
@@ -45,10 +38,8 @@ impl Coordinator {
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                event = self.0.event() => if let HubEvent::Said(frames) = event?
-                    && let Err(error) = self.0.try_send(frames)
-                {
-                    debug!(%error, "somebody hears no news");
+                event = self.0.event() => if let HubEvent::Said(frames) = event? {
+                    self.0.send(&frames);
                 },
             }
         }

@@ -1,11 +1,13 @@
 //! Two sockets that make one place to meet: whoever publishes connects to the first, whoever subscribes to the second.
 //!
-//! Between XSUB and XPUB of other programs it stands as SUB and PUB do. What passes from one to the other is its owner's
-//! business.
+//! Between XSUB and XPUB of other programs it stands as SUB and PUB do. Nobody waits for a subscriber that does not read: it is
+//! let go of. What passes from one to the other is its owner's business.
 
 use bytes::Bytes;
 
-use super::{Error, Frames, Pipe, PipeEvent, SendError};
+use tracing::warn;
+
+use super::{Error, Frames, Pipe, PipeEvent, Publisher, PublisherEvent};
 
 /// Something that happened at a [`Hub`].
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -22,13 +24,19 @@ pub enum HubEvent {
 #[derive(Debug)]
 pub struct Hub {
     inward: Pipe,
-    outward: Pipe,
+    outward: Publisher,
 }
 
 impl Hub {
-    /// Of a SUB and a PUB that listen. How the PUB treats who reads slowly is its owner's choice.
-    pub fn new(inward: Pipe, outward: Pipe) -> Self {
-        Self { inward, outward }
+    /// Listens at both. Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    /// If an address cannot be understood or listened on.
+    pub async fn bind(inward: &str, outward: &str, max_body: usize) -> Result<Self, Error> {
+        Ok(Self {
+            inward: Pipe::subscribe_bound(inward, max_body).await?,
+            outward: Publisher::bind(outward).await?,
+        })
     }
 
     /// Where publishers connect to.
@@ -58,19 +66,23 @@ impl Hub {
                     PipeEvent::Down(_, identity) => return Ok(HubEvent::Left(identity)),
                     _ => {}
                 },
-                event = self.outward.event() => if let PipeEvent::Subscribed(..) = event? {
+                event = self.outward.event() => if let PublisherEvent::Subscribed(..) = event? {
                     return Ok(HubEvent::Joined);
                 },
             }
         }
     }
 
-    /// Sends to all who subscribed to it, now or not at all.
-    ///
-    /// # Errors
-    /// If somebody has no room for it.
-    pub fn try_send(&self, frames: Frames) -> Result<(), SendError> {
-        self.outward.try_send(frames)
+    /// Sends to all who subscribed to it. Who has no room for it would miss it without a sign: that one is let go of, and knows
+    /// by this that it has to begin anew.
+    pub fn send(&mut self, frames: &Frames) {
+        for link in self.outward.send(frames) {
+            warn!(
+                connection = link.0,
+                "a subscriber does not read: it is let go of"
+            );
+            self.outward.let_go(link);
+        }
     }
 
     /// Sends what is queued, and ends.

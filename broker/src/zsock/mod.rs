@@ -1,8 +1,8 @@
 //! The only place that knows the ZeroMQ library, behind the few sockets that turno uses.
 //!
 //! What the library leaves to its user is settled here once: sends never wait, messages and handshakes have limits, peers
-//! are pinged, a connection's end comes after its last message. ROUTER, which everything passes, does without its sockets and
-//! takes its codec only. Whoever changes the library changes this folder, and has the conformance tests to pass. It must not
+//! are pinged, a connection's end comes after its last message. ROUTER, which everything passes, and the PUB that listens do
+//! without its sockets and take its codec only. Whoever changes the library changes this folder, and has the conformance tests to pass. It must not
 //! know what frames mean.
 
 pub mod curve;
@@ -10,6 +10,7 @@ mod dealer;
 mod hub;
 mod pipe;
 mod pipeline;
+mod publisher;
 mod router;
 
 use std::time::Duration;
@@ -24,6 +25,7 @@ pub use self::{
     hub::{Hub, HubEvent},
     pipe::{Pipe, PipeEvent},
     pipeline::{Pull, Push},
+    publisher::{Publisher, PublisherEvent},
     router::{Link, Router, RouterEvent},
 };
 

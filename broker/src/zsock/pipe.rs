@@ -45,7 +45,7 @@ fn ended(error: LibraryError) -> Error {
     Error::Ended(error.to_string())
 }
 
-/// Options of a PUB that says so when a subscriber has no room, instead of dropping the message.
+/// Options of a PUB that says so when its one subscriber has no room, instead of dropping the message.
 fn never_dropping(max_body: usize) -> Options {
     let mut options = options(max_body);
     options.xpub_nodrop = true;
@@ -100,24 +100,12 @@ impl Pipe {
         Ok(pipe)
     }
 
-    /// A PUB that listens. It never drops: a message that some subscriber has no room for is not sent at all.
-    ///
-    /// # Errors
-    /// See [`push_bound`](Self::push_bound).
-    pub async fn publish(address: &str, max_body: usize) -> Result<Self, Error> {
-        Self::publish_with(address, never_dropping(max_body)).await
-    }
-
     /// A PUB that listens, and drops the oldest messages of a subscriber with more than `kept` waiting.
     ///
     /// # Errors
     /// See [`push_bound`](Self::push_bound).
     pub async fn publish_newest(address: &str, max_body: usize, kept: u32) -> Result<Self, Error> {
-        Self::publish_with(address, newest(max_body, kept)).await
-    }
-
-    async fn publish_with(address: &str, options: Options) -> Result<Self, Error> {
-        let mut pipe = Self::new(SocketType::Pub, options)?;
+        let mut pipe = Self::new(SocketType::Pub, newest(max_body, kept))?;
         pipe.bind(address).await?;
         Ok(pipe)
     }

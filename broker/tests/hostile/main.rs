@@ -6,6 +6,7 @@
 
 mod keys;
 mod raw;
+mod unread;
 
 use std::{
     io::Write,

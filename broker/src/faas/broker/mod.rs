@@ -21,7 +21,7 @@ use tracing::{debug, info, warn};
 pub use self::state::Limits;
 use self::state::{Act, State};
 use super::{Error, TICK, message::Note, moved};
-use crate::zsock::{Link, Pipe, PipeEvent, Push, Router, RouterEvent};
+use crate::zsock::{Link, Pipe, PipeEvent, Publisher, PublisherEvent, Push, Router, RouterEvent};
 
 /// What a broker is started with.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ pub struct Config {
 pub struct Broker {
     requests: Pipe,
     answers: Pipe,
-    jobs: Pipe,
+    jobs: Publisher,
     workers: Router,
     /// Envelopes of the workers that have asked, by their connection.
     envelopes: BTreeMap<Link, Vec<Bytes>>,
@@ -60,7 +60,7 @@ pub struct Broker {
 enum Woken {
     Request(PipeEvent),
     Answer(PipeEvent),
-    Job(PipeEvent),
+    Job(PublisherEvent),
     Worker(RouterEvent),
     Fronts,
     Time,
@@ -75,7 +75,7 @@ impl Broker {
         Ok(Self {
             requests: Pipe::pull(&config.requests, config.max_body).await?,
             answers: Pipe::pull(&config.answers, config.max_body).await?,
-            jobs: Pipe::publish(&config.jobs, config.max_body).await?,
+            jobs: Publisher::bind(&config.jobs).await?,
             workers: Router::bind(&[config.workers], config.max_body).await?,
             envelopes: BTreeMap::new(),
             fronts: config.fronts,
@@ -146,20 +146,19 @@ impl Broker {
         Ok(())
     }
 
-    fn on_queue(&mut self, event: PipeEvent, now: Instant) {
+    fn on_queue(&mut self, event: PublisherEvent, now: Instant) {
         match event {
-            PipeEvent::Subscribed(link, topic) => {
+            PublisherEvent::Subscribed(link, topic) => {
                 info!(queue = %String::from_utf8_lossy(&topic), "a queue has come");
                 self.state.subscribed(link, &topic, now);
             }
-            PipeEvent::Unsubscribed(link, topic) => self.state.unsubscribed(link, &topic, now),
-            PipeEvent::Down(link, _) => {
+            PublisherEvent::Unsubscribed(link, topic) => self.state.unsubscribed(link, &topic, now),
+            PublisherEvent::Down(link) => {
                 for queue in self.state.gone(link, now) {
                     let (held, _) = self.state.size();
                     warn!(%queue, held, "a queue is gone: others get what it had");
                 }
             }
-            PipeEvent::Up(_) | PipeEvent::Message(_) => {}
         }
     }
 
@@ -184,10 +183,11 @@ impl Broker {
         for act in self.state.take() {
             match act {
                 Act::Queue { topic, note } => {
-                    let frames = vec![Bytes::from(topic), note.write()];
+                    let frames = vec![Bytes::from(topic.clone()), note.write()];
+                    let full = self.jobs.send(&frames);
                     // A job waits if there is no room; that one was answered need not be said twice.
-                    if self.jobs.try_send(frames).is_err()
-                        && note.message.is_some()
+                    if note.message.is_some()
+                        && self.state.misses(&topic, &full)
                         && let Some(id) = &note.id
                     {
                         self.state.unpublished(id);

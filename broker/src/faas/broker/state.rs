@@ -191,6 +191,12 @@ impl State {
         topics
     }
 
+    /// Whether a queue misses what was sent to all but these.
+    pub(in crate::faas) fn misses(&self, topic: &str, full: &[Link]) -> bool {
+        let links = self.queues.get(topic).filter(|it| !it.is_empty());
+        links.is_some_and(|links| links.iter().all(|link| full.contains(link)))
+    }
+
     /// A job could not be sent: it waits.
     pub(in crate::faas) fn unpublished(&mut self, id: &str) {
         if let Some(held) = self.held.get_mut(id) {

@@ -16,7 +16,7 @@ use super::{
     Error,
     message::{DATA, Note},
 };
-use crate::zsock::{Hub, HubEvent, Pipe};
+use crate::zsock::{Hub, HubEvent};
 
 /// How long news wait for more of them.
 const TICK: Duration = Duration::from_millis(5);
@@ -47,10 +47,8 @@ impl Coordinator {
     /// # Errors
     /// If an address cannot be understood or listened on.
     pub async fn bind(config: Config) -> Result<Self, Error> {
-        let inward = Pipe::subscribe_bound(&config.from_queues, config.max_body).await?;
-        let outward = Pipe::publish(&config.to_queues, config.max_body).await?;
         Ok(Self {
-            hub: Hub::new(inward, outward),
+            hub: Hub::bind(&config.from_queues, &config.to_queues, config.max_body).await?,
             state: State::default(),
         })
     }
@@ -78,16 +76,16 @@ impl Coordinator {
                 event = self.hub.event() => match event? {
                     HubEvent::Said(frames) => self.said(frames),
                     HubEvent::Left(identity) => self.left(identity.as_deref()),
-                    HubEvent::Joined => self.tell(&self.state.status()),
+                    HubEvent::Joined => self.tell(self.state.status()),
                 },
                 _ = ticks.tick() => {
                     let now = Instant::now();
                     self.state.tick(now);
                     if let Some(news) = self.state.news() {
-                        self.tell(&news);
+                        self.tell(news);
                         told = now;
                     } else if now.saturating_duration_since(told) >= STATUS {
-                        self.tell(&self.state.status());
+                        self.tell(self.state.status());
                         told = now;
                     }
                 }
@@ -101,11 +99,8 @@ impl Coordinator {
         let Some(note) = frames.last().and_then(|frame| Note::read(frame)) else {
             return debug!("a queue's message makes no sense");
         };
-        if self.state.said(note, Instant::now()).is_some()
-            && let Err(error) = self.hub.try_send(frames)
-        {
-            // The queue it comes from keeps it, and gives it again.
-            debug!(%error, "a job was not passed on");
+        if self.state.said(note, Instant::now()).is_some() {
+            self.hub.send(&frames);
         }
     }
 
@@ -116,10 +111,8 @@ impl Coordinator {
         self.state.gone(name.as_deref(), self.hub.publishers());
     }
 
-    fn tell(&self, note: &Note) {
+    fn tell(&mut self, note: Note) {
         let frames = vec![Bytes::from_static(DATA.as_bytes()), note.write()];
-        if let Err(error) = self.hub.try_send(frames) {
-            debug!(%error, "somebody reads too slowly");
-        }
+        self.hub.send(&frames);
     }
 }

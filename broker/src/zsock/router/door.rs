@@ -1,4 +1,4 @@
-//! Who comes in: connections are accepted, as many as may have their handshakes at once.
+//! Who comes in and who goes: connections are accepted, as many as may have their handshakes at once, and forgotten.
 
 use std::time::Instant;
 
@@ -7,8 +7,8 @@ use tracing::{debug, warn};
 
 use super::{
     super::{MAX_HANDSHAKES, STUCK},
-    LISTENERS, Link, PLACE, Place, Router,
-    connection::Connection,
+    LISTENERS, Link, PLACE, Place, Router, RouterEvent,
+    connection::{Connection, Ended},
     handshake::Who,
     poll::Want,
 };
@@ -30,7 +30,7 @@ impl Router {
             };
             match listener.accept(STUCK) {
                 Ok((socket, from)) => {
-                    let setup = (self.max, self.mechanism.clone());
+                    let setup = self.setup.clone();
                     self.join(Connection::accepted(socket, from, setup, now));
                 }
                 Err(Errno::AGAIN) => return,
@@ -70,6 +70,42 @@ impl Router {
         }
         self.handshakes += 1;
         self.dirty.push(link);
+    }
+
+    /// A connection ended.
+    pub(super) fn end(&mut self, link: Link, reason: &Ended) {
+        debug!(connection = link.0, %reason, "a ZeroMQ peer has gone");
+        if let Some(place) = self.at(link)
+            && !place.connection.is_ready()
+        {
+            self.handshakes -= 1;
+        }
+        self.forget(link);
+    }
+
+    pub(super) fn forget(&mut self, link: Link) {
+        let place = self.places.get_mut(link.place());
+        let Some(place) = place.and_then(|it| it.take_if(|it| it.link == link)) else {
+            return;
+        };
+        self.free.push(link.place());
+        if let Some(identity) = &place.who.identity {
+            self.owners.went(identity, link.0);
+        }
+        if place.spoke {
+            self.spoke -= 1;
+            self.ready.push_back(RouterEvent::Down(link));
+        }
+    }
+
+    /// Sends what waits for this one, as far as it goes.
+    pub(in crate::zsock) fn flush_to(&mut self, link: Link) {
+        self.flush_one(link, Instant::now());
+    }
+
+    /// Ends the connection of one who does not read, with all that waits for it.
+    pub(in crate::zsock) fn let_go(&mut self, link: Link) {
+        self.end(link, &Ended::Stuck);
     }
 
     /// Lets newcomers wait in the kernel's queue, or no longer.

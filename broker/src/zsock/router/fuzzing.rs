@@ -1,7 +1,7 @@
 //! What holds for all bytes of a stranger.
 
 use bytes::Bytes;
-use omq_proto::MechanismSetup;
+use omq_proto::{MechanismSetup, SocketType};
 
 use super::{
     super::{
@@ -9,7 +9,7 @@ use super::{
         curve::{Guard, Keys, Owners},
     },
     framer::{Framer, Item},
-    handshake::Handshake,
+    handshake::{Handshake, Setup},
     outbox::Outbox,
 };
 
@@ -38,10 +38,14 @@ pub fn handshake(bytes: &[u8]) {
     };
     let guard = Guard::new(Keys::parse(&"0".repeat(40)).expect("a key"), |_| false);
     let guard = (first & 1 == 1).then_some(&guard);
-    let setup = |guard| (MAX, Guard::mechanism(guard, &Owners::default()));
-    let open = matches!(setup(guard).1, MechanismSetup::Null);
+    let setup = Setup {
+        kind: SocketType::Router,
+        max: MAX,
+        mechanism: Guard::mechanism(guard, &Owners::default()),
+    };
+    let open = matches!(setup.mechanism, MechanismSetup::Null);
     let mut outbox = Outbox::default();
-    let mut handshake = Handshake::new(setup(guard), None, &mut outbox);
+    let mut handshake = Handshake::new(setup, None, &mut outbox);
     for piece in bytes.chunks(usize::from(first >> 1).max(1)) {
         match handshake.feed(piece, &mut outbox) {
             Ok(None) => {}

@@ -46,6 +46,16 @@ impl Who {
     }
 }
 
+/// What is the same for all connections of a socket.
+#[derive(Clone, Debug)]
+pub(super) struct Setup {
+    /// What the peer is told that it is connected to.
+    pub(super) kind: SocketType,
+    /// Largest message.
+    pub(super) max: usize,
+    pub(super) mechanism: MechanismSetup,
+}
+
 #[derive(Debug)]
 pub(super) struct Handshake {
     codec: Box<Codec>,
@@ -55,14 +65,10 @@ pub(super) struct Handshake {
 
 impl Handshake {
     /// Begins with our greeting.
-    pub(super) fn new(
-        (max, mechanism): (usize, MechanismSetup),
-        from: Option<String>,
-        outbox: &mut Outbox,
-    ) -> Self {
-        let mut config = ConnectionConfig::new(Role::Server, SocketType::Router)
-            .mechanism(mechanism)
-            .max_message_size(max);
+    pub(super) fn new(setup: Setup, from: Option<String>, outbox: &mut Outbox) -> Self {
+        let mut config = ConnectionConfig::new(Role::Server, setup.kind)
+            .mechanism(setup.mechanism)
+            .max_message_size(setup.max);
         config.peer_address = from;
         let mut codec = Box::new(Codec::new(config));
         transmit(&mut codec, outbox);

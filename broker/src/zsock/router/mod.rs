@@ -16,7 +16,7 @@ mod poll;
 
 use std::{collections::VecDeque, pin::Pin, time::Instant};
 
-use omq_proto::MechanismSetup;
+use omq_proto::SocketType;
 use tokio::{
     select,
     time::{Sleep, sleep_until, timeout_at},
@@ -25,7 +25,7 @@ use tracing::{debug, warn};
 
 use self::{
     connection::{Connection, Ended, Heard},
-    handshake::Who,
+    handshake::{Setup, Who},
     listen::Listener,
     poll::{Poll, Want},
 };
@@ -97,8 +97,7 @@ pub struct Router {
     told: usize,
     scratch: Box<[u8]>,
     sweep: Pin<Box<Sleep>>,
-    max: usize,
-    mechanism: MechanismSetup,
+    setup: Setup,
     owners: Owners,
 }
 
@@ -120,7 +119,22 @@ impl Router {
         max_body: usize,
         guard: Option<&Guard>,
     ) -> Result<Self, Error> {
+        Self::bind_as(SocketType::Router, addresses, max_body, guard).await
+    }
+
+    /// The same under another name: what a peer of such a socket may say is its owner's to know.
+    pub(super) async fn bind_as(
+        kind: SocketType,
+        addresses: &[String],
+        max_body: usize,
+        guard: Option<&Guard>,
+    ) -> Result<Self, Error> {
         let owners = Owners::default();
+        let setup = Setup {
+            kind,
+            max: max_body.saturating_add(BESIDES_BODY),
+            mechanism: Guard::mechanism(guard, &owners),
+        };
         let mut this = Self {
             poll: Poll::new().map_err(ended)?,
             listeners: Vec::new(),
@@ -136,8 +150,7 @@ impl Router {
             told: 0,
             scratch: vec![0; SCRATCH].into(),
             sweep: Box::pin(sleep_until((Instant::now() + SWEEP).into())),
-            max: max_body.saturating_add(BESIDES_BODY),
-            mechanism: Guard::mechanism(guard, &owners),
+            setup,
             owners,
         };
         for address in addresses {
@@ -352,32 +365,6 @@ impl Router {
             place.who = who;
         }
         true
-    }
-
-    /// A connection ended.
-    fn end(&mut self, link: Link, reason: &Ended) {
-        debug!(connection = link.0, %reason, "a ZeroMQ peer has gone");
-        if let Some(place) = self.at(link)
-            && !place.connection.is_ready()
-        {
-            self.handshakes -= 1;
-        }
-        self.forget(link);
-    }
-
-    fn forget(&mut self, link: Link) {
-        let place = self.places.get_mut(link.place());
-        let Some(place) = place.and_then(|it| it.take_if(|it| it.link == link)) else {
-            return;
-        };
-        self.free.push(link.place());
-        if let Some(identity) = &place.who.identity {
-            self.owners.went(identity, link.0);
-        }
-        if place.spoke {
-            self.spoke -= 1;
-            self.ready.push_back(RouterEvent::Down(link));
-        }
     }
 
     /// Looks after everybody: who is silent, who is late.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use omq_proto::{
-    MechanismSetup, Message,
+    Message, SocketType,
     proto::{command::Command, connection::Connection as Codec},
 };
 use rustix::{
@@ -20,7 +20,7 @@ use rustix::{
 use super::{
     super::{Frames, HANDSHAKE, PING, PING_TIMEOUT, STUCK, SendError, frames_of},
     framer::{Broken, Framer, Item},
-    handshake::{Handshake, Who, transmit},
+    handshake::{Handshake, Setup, Who, transmit},
     outbox::Outbox,
 };
 
@@ -65,6 +65,7 @@ enum Stage {
 pub(super) struct Connection {
     socket: OwnedFd,
     stage: Stage,
+    kind: SocketType,
     max: usize,
     outbox: Outbox,
     /// Bytes of answers to pings among what waits.
@@ -84,15 +85,16 @@ impl Connection {
     pub(super) fn accepted(
         socket: OwnedFd,
         from: Option<String>,
-        setup: (usize, MechanismSetup),
+        setup: Setup,
         now: Instant,
     ) -> Self {
-        let max = setup.0;
+        let (kind, max) = (setup.kind, setup.max);
         let mut outbox = Outbox::default();
         let handshake = Handshake::new(setup, from, &mut outbox);
         Self {
             socket,
             stage: Stage::Handshake(handshake),
+            kind,
             max,
             outbox,
             pongs: 0,
@@ -160,6 +162,7 @@ impl Connection {
             return Ok(());
         };
         let (outbox, ttl) = (&mut self.outbox, &mut self.ttl);
+        let publishes = self.kind == SocketType::Pub;
         let before = outbox.len();
         framer.feed(input, &mut |item| match item {
             Item::Message(frames) => heard(Heard::Message(frames)),
@@ -168,6 +171,8 @@ impl Connection {
                     outbox.command(b"PONG", &[context]);
                     let live = Duration::from_millis(u64::from(deciseconds) * 100);
                     *ttl = (deciseconds > 0).then_some(live);
+                } else if publishes && let Some(wish) = subscription(&command) {
+                    heard(Heard::Message(vec![wish]));
                 }
             }
         })?;
@@ -332,6 +337,16 @@ fn ping(command: &[u8]) -> Option<(u16, &[u8])> {
     let (ttl, context) = rest.split_first_chunk()?;
     let context = &context[..context.len().min(MAX_CONTEXT)];
     Some((u16::from_be_bytes(*ttl), context))
+}
+
+/// A subscription, or its end, that came as a command (RFC 37), in the shape in which it came as a message before (RFC 23).
+fn subscription(command: &[u8]) -> Option<Bytes> {
+    let (first, topic) = match command {
+        [9, rest @ ..] => (1, rest.strip_prefix(b"SUBSCRIBE")?),
+        [6, rest @ ..] => (0, rest.strip_prefix(b"CANCEL")?),
+        _ => return None,
+    };
+    Some([&[first], topic].concat().into())
 }
 
 #[cfg(test)]

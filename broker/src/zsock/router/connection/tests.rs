@@ -5,6 +5,8 @@ use std::{
     os::unix::net::UnixStream,
 };
 
+use omq_proto::MechanismSetup;
+
 use super::*;
 
 const MAX: usize = 100_000;
@@ -27,12 +29,21 @@ struct Pair {
 }
 
 fn pair() -> Pair {
+    pair_of(SocketType::Router)
+}
+
+fn pair_of(kind: SocketType) -> Pair {
     let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
     ours.set_nonblocking(true).expect("a socket");
     theirs.set_nonblocking(true).expect("a socket");
     let now = Instant::now();
+    let setup = Setup {
+        kind,
+        max: MAX,
+        mechanism: MechanismSetup::Null,
+    };
     Pair {
-        ours: Connection::accepted(ours.into(), None, (MAX, MechanismSetup::Null), now),
+        ours: Connection::accepted(ours.into(), None, setup, now),
         theirs,
         now,
         ready: false,
@@ -42,9 +53,12 @@ fn pair() -> Pair {
 
 impl Pair {
     fn greeted() -> Self {
-        let mut this = pair();
+        Self::greeted_by(pair(), READY)
+    }
+
+    fn greeted_by(mut this: Self, ready: &[u8]) -> Self {
         this.says(&GREETING).expect("a greeting");
-        this.says(READY).expect("it is ready");
+        this.says(ready).expect("it is ready");
         assert!(this.ready);
         this.hears();
         this
@@ -207,4 +221,27 @@ fn pings_without_end_whose_answers_nobody_reads_are_too_much() {
         }
     }
     assert!(given_up);
+}
+
+#[test]
+fn subscriptions_are_messages_however_they_come_but_only_to_who_publishes() {
+    const SUB: &[u8] = b"\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03SUB";
+    let wishes = [
+        (&b"\x00\x03\x01ab"[..], &b"\x01ab"[..]),
+        (b"\x04\x0c\x09SUBSCRIBEab", b"\x01ab"),
+        (b"\x04\x0a\x09SUBSCRIBE", b"\x01"),
+        (b"\x04\x09\x06CANCELab", b"\0ab"),
+    ];
+    let mut this = Pair::greeted_by(pair_of(SocketType::Pub), SUB);
+    for (said, heard) in wishes {
+        this.says(said).expect("it may");
+        assert_eq!(this.messages.pop(), Some(vec![Bytes::from_static(heard)]));
+    }
+    this.says(b"\x04\x08\x07UNKNOWN").expect("it may");
+    this.says(b"\x04\x06\x06CANCE").expect("it may");
+    assert!(this.messages.is_empty());
+
+    let mut router = Pair::greeted();
+    router.says(wishes[1].0).expect("it may");
+    assert!(router.messages.is_empty());
 }
