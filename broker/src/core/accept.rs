@@ -49,6 +49,12 @@ impl Broker {
         {
             return Err(Refusal::new(400, "the id of a request has 1 to 64 bytes"));
         }
+        if new.handed.as_ref().is_some_and(|id| id.len() > MAX_ID) {
+            return Err(Refusal::new(
+                400,
+                "the id of a request has at most 64 bytes",
+            ));
+        }
         if new.body.len() > MAX_BODY_FRAMES {
             return Err(Refusal::new(413, "the body has too many frames"));
         }

@@ -115,8 +115,8 @@ pub struct Exchange {
     about_us: WelcomeHeaders,
     /// How each connection speaks that has ever spoken as a worker.
     workers: FxHashMap<Peer, WorkerDialect>,
-    /// The keys of those who had to show them.
-    keys: FxHashMap<Peer, ClientKey>,
+    /// The keys of those who had to show them, and whether they are other brokers'.
+    keys: FxHashMap<Peer, (ClientKey, bool)>,
     elsewhere: Elsewhere,
     garbage: u64,
 }
@@ -175,9 +175,18 @@ impl Exchange {
         self.feed(input, now)
     }
 
-    /// A connection has shown this key, before its first message.
-    pub fn authenticated(&mut self, peer: Peer, key: ClientKey) {
-        self.keys.insert(peer, key);
+    /// A connection has shown this key, before its first message; `broker` says whether it is another broker's.
+    pub fn authenticated(&mut self, peer: Peer, key: ClientKey, broker: bool) {
+        self.keys.insert(peer, (key, broker));
+    }
+
+    fn key(&self, peer: Peer) -> Option<ClientKey> {
+        self.keys.get(&peer).map(|&(key, _)| key)
+    }
+
+    /// Whether a connection may hand requests over: where keys are shown, those of other brokers.
+    fn may_hand_over(&self, peer: Peer) -> bool {
+        self.keys.get(&peer).is_none_or(|&(_, broker)| broker)
     }
 
     /// A message came.
@@ -269,6 +278,12 @@ impl Exchange {
         now: Instant,
     ) -> Vec<Act> {
         match wish {
+            ClientWish::Request { id, headers, .. }
+                if headers.hop > 0 && !self.may_hand_over(from.peer) =>
+            {
+                let why = "this key may not hand requests over: it is not among --curve-brokers";
+                self.turn_away(from, id.unwrap_or_default(), (403, why.into()))
+            }
             ClientWish::Request {
                 service,
                 id,
@@ -279,7 +294,7 @@ impl Exchange {
                 self.feed(Input::Request(request), now)
             }
             ClientWish::Cancel(id) => {
-                let (client, key) = (from.peer, self.keys.get(&from.peer).copied());
+                let (client, key) = (from.peer, self.key(from.peer));
                 let name = RequestName { key, id };
                 self.feed(Input::Cancel { client, name }, now)
             }
@@ -296,20 +311,23 @@ impl Exchange {
                 };
                 self.to_client(from, answer).into_iter().collect()
             }
-            ClientWish::Malformed(id, why) => {
-                let error = ToClient::Error {
-                    id,
-                    service: "".into(),
-                    refusal: Refusal {
-                        code: 400,
-                        text: Bytes::from(why.to_string()),
-                        retry_after: None,
-                        maybe_executed: false,
-                    },
-                };
-                self.to_client(from, error).into_iter().collect()
-            }
+            ClientWish::Malformed(id, why) => self.turn_away(from, id, (400, why.to_string())),
         }
+    }
+
+    /// Refuses what the core does not get to see.
+    fn turn_away(&self, from: ReturnAddress, id: Bytes, (code, why): (u16, String)) -> Vec<Act> {
+        let error = ToClient::Error {
+            id,
+            service: "".into(),
+            refusal: Refusal {
+                code,
+                text: Bytes::from(why),
+                retry_after: None,
+                maybe_executed: false,
+            },
+        };
+        self.to_client(from, error).into_iter().collect()
     }
 
     fn request(
@@ -332,7 +350,7 @@ impl Exchange {
             false => (id, None),
         };
         NewRequest {
-            key: self.keys.get(&from.peer).copied(),
+            key: self.key(from.peer),
             from,
             id,
             service: service.unwrap_or_else(default_service),

@@ -5,19 +5,21 @@
 use tokio_util::sync::CancellationToken;
 
 use super::links::MAX_NEWS;
-use crate::zsock::{Error, Hub, HubEvent};
+use crate::zsock::{Error, Hub, HubEvent, curve::Guard};
 
 /// A coordinator that listens.
 #[derive(Debug)]
 pub struct Coordinator(Hub);
 
 impl Coordinator {
-    /// Listens: brokers tell at `inward` and hear at `outward`. Call it inside a tokio runtime.
+    /// Listens: brokers tell at `inward` and hear at `outward`; those whom `guard` lets in, or all. Call it inside a tokio
+    /// runtime.
     ///
     /// # Errors
     /// If an address cannot be understood or listened on.
-    pub async fn bind(inward: &str, outward: &str) -> Result<Self, Error> {
-        Ok(Self(Hub::bind(inward, outward, MAX_NEWS).await?))
+    pub async fn bind(inward: &str, outward: &str, guard: Option<&Guard>) -> Result<Self, Error> {
+        let hub = Hub::bind_with(inward, outward, MAX_NEWS, guard).await?;
+        Ok(Self(hub))
     }
 
     /// Where brokers tell, with the port chosen.

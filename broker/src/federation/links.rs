@@ -14,10 +14,14 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{Happened, Meeting, Neighbour, Tie, news::TOPIC};
+use super::{
+    Happened, Meeting, Neighbour, Tie,
+    news::TOPIC,
+    place::{Mismatch, Place},
+};
 use crate::{
     core::message::{Delivery, Frames},
-    zsock::{Dealer, Error, Pipe, PipeEvent},
+    zsock::{Dealer, Error, Pipe, PipeEvent, curve::Guard},
 };
 
 /// Bytes of one message of news: [`MAX_NAMES`](super::news::MAX_NAMES) names of the longest kind, and their numbers.
@@ -28,6 +32,16 @@ const QUEUE: usize = 1024;
 const AGAIN: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 5_000 });
 /// News that wait for a subscriber: only the newest count.
 const KEPT_NEWS: u32 = 2;
+
+/// Why there is no connection, or no longer.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Socket(#[from] Error),
+    /// The list of keys was read again, and it is no longer there.
+    #[error(transparent)]
+    Keys(#[from] Mismatch),
+}
 
 /// A task that ends when this is dropped.
 #[derive(Debug)]
@@ -51,11 +65,18 @@ pub(super) struct Way {
 }
 
 impl Way {
-    pub(super) fn open(to: Neighbour, at: String, max_body: usize, tell: Tie) -> Self {
+    pub(super) fn open(
+        to: Neighbour,
+        at: Place,
+        guard: Option<Guard>,
+        max_body: usize,
+        tell: Tie,
+    ) -> Self {
         let (outgoing, mut messages) = mpsc::channel(QUEUE);
         let task = spawn(async move {
-            while let Err(error) = go(to, &at, max_body, &mut messages, &tell).await {
-                warn!(%error, address = %at, again_in = ?AGAIN, "this broker cannot be reached");
+            let there = (&at, guard.as_ref());
+            while let Err(error) = go(to, there, max_body, &mut messages, &tell).await {
+                warn!(%error, address = %at.address, again_in = ?AGAIN, "this broker cannot be reached");
                 if tell.send(Happened::Down(to)).await.is_err() {
                     return;
                 }
@@ -78,12 +99,13 @@ impl Way {
 
 async fn go(
     to: Neighbour,
-    at: &str,
+    (at, guard): (&Place, Option<&Guard>),
     max_body: usize,
     messages: &mut mpsc::Receiver<(Frames, Delivery)>,
     tell: &Tie,
-) -> Result<(), Error> {
-    let mut dealer = Dealer::connect(at, max_body).await?;
+) -> Result<(), Failed> {
+    let pass = at.pass(guard)?;
+    let mut dealer = Dealer::connect_with(&at.address, max_body, pass.as_ref()).await?;
     loop {
         let happened = tokio::select! {
             event = dealer.event() => Happened::At(to, event?),
@@ -105,11 +127,10 @@ async fn go(
 pub(super) async fn gossip(
     own: Pipe,
     mut meetings: watch::Receiver<Meeting>,
-    news: watch::Receiver<Frames>,
-    tell: Tie,
+    (news, tell, guard): (watch::Receiver<Frames>, Tie, Option<Guard>),
 ) {
-    let mut ears: BTreeMap<String, Task> = BTreeMap::new();
-    let mut mouths: BTreeMap<String, Task> = BTreeMap::new();
+    let mut ears: BTreeMap<Place, Task> = BTreeMap::new();
+    let mut mouths: BTreeMap<Place, Task> = BTreeMap::new();
     let told = news.clone();
     let _own = spawn(async move {
         if let Err(error) = publish(own, told).await {
@@ -119,10 +140,10 @@ pub(super) async fn gossip(
     loop {
         let meeting = meetings.borrow_and_update().clone();
         follow(&mut ears, &meeting.hear, |at| {
-            spawn(listen(at, tell.clone()))
+            spawn(listen(at, guard.clone(), tell.clone()))
         });
         follow(&mut mouths, &meeting.tell, |at| {
-            spawn(announce(at, news.clone()))
+            spawn(announce(at, guard.clone(), news.clone()))
         });
         if meetings.changed().await.is_err() {
             // Where others are does not change any more; what there is goes on.
@@ -133,27 +154,28 @@ pub(super) async fn gossip(
 
 /// Starts what is new and ends what is no longer wanted.
 fn follow(
-    tasks: &mut BTreeMap<String, Task>,
-    wanted: &BTreeSet<String>,
-    start: impl Fn(String) -> Task,
+    tasks: &mut BTreeMap<Place, Task>,
+    wanted: &BTreeSet<Place>,
+    start: impl Fn(Place) -> Task,
 ) {
-    tasks.retain(|address, _| wanted.contains(address));
-    for address in wanted {
-        let task = tasks.entry(address.clone());
-        task.or_insert_with(|| start(address.clone()));
+    tasks.retain(|place, _| wanted.contains(place));
+    for place in wanted {
+        let task = tasks.entry(place.clone());
+        task.or_insert_with(|| start(place.clone()));
     }
 }
 
-async fn listen(at: String, tell: Tie) {
-    while let Err(error) = hear(&at, &tell).await {
-        warn!(%error, address = %at, again_in = ?AGAIN, "no news are heard from there");
+async fn listen(at: Place, guard: Option<Guard>, tell: Tie) {
+    while let Err(error) = hear(&at, guard.as_ref(), &tell).await {
+        warn!(%error, address = %at.address, again_in = ?AGAIN, "no news are heard from there");
         sleep(AGAIN).await;
     }
 }
 
 /// Hears news until nobody wants them any more.
-async fn hear(at: &str, tell: &Tie) -> Result<(), Error> {
-    let mut pipe = Pipe::subscribe(at, MAX_NEWS, TOPIC).await?;
+async fn hear(at: &Place, guard: Option<&Guard>, tell: &Tie) -> Result<(), Failed> {
+    let pass = at.pass(guard)?;
+    let mut pipe = Pipe::subscribe_with(&at.address, MAX_NEWS, TOPIC, pass.as_ref()).await?;
     loop {
         if let PipeEvent::Message(frames) = pipe.event().await?
             && tell.send(Happened::News(frames)).await.is_err()
@@ -163,16 +185,22 @@ async fn hear(at: &str, tell: &Tie) -> Result<(), Error> {
     }
 }
 
-async fn announce(at: String, news: watch::Receiver<Frames>) {
-    loop {
-        let told = match Pipe::publish_newest_to(&at, MAX_NEWS, KEPT_NEWS).await {
-            Ok(pipe) => publish(pipe, news.clone()).await,
-            Err(error) => Err(error),
-        };
-        let Err(error) = told else { return };
-        warn!(%error, address = %at, again_in = ?AGAIN, "no news are told there");
+async fn announce(at: Place, guard: Option<Guard>, news: watch::Receiver<Frames>) {
+    while let Err(error) = tell(&at, guard.as_ref(), news.clone()).await {
+        warn!(%error, address = %at.address, again_in = ?AGAIN, "no news are told there");
         sleep(AGAIN).await;
     }
+}
+
+/// Tells news until there are no more.
+async fn tell(
+    at: &Place,
+    guard: Option<&Guard>,
+    news: watch::Receiver<Frames>,
+) -> Result<(), Failed> {
+    let pass = at.pass(guard)?;
+    let pipe = Pipe::publish_newest_to(&at.address, MAX_NEWS, KEPT_NEWS, pass.as_ref()).await?;
+    Ok(publish(pipe, news).await?)
 }
 
 /// Tells what is new to whoever listens, and what was told last to whoever comes, until there are no more news.
@@ -196,9 +224,12 @@ async fn publish(mut pipe: Pipe, mut news: watch::Receiver<Frames>) -> Result<()
     }
 }
 
-/// Where news are told for others to come and listen.
-pub(super) async fn listen_for_listeners(address: &str) -> Result<Pipe, Error> {
-    Pipe::publish_newest(address, MAX_NEWS, KEPT_NEWS).await
+/// Where news are told for others to come and listen: those whom `guard` lets in, or all.
+pub(super) async fn listen_for_listeners(
+    address: &str,
+    guard: Option<&Guard>,
+) -> Result<Pipe, Error> {
+    Pipe::publish_newest_with(address, MAX_NEWS, KEPT_NEWS, guard).await
 }
 
 #[cfg(test)]
@@ -208,7 +239,11 @@ mod tests {
     #[tokio::test]
     async fn a_way_that_has_ended_is_tried_again() {
         let (tell, mut told) = mpsc::channel(1);
-        let way = Way::open(Neighbour(7), "no address".to_owned(), 1_024, tell);
+        let at = Place {
+            address: "no address".to_owned(),
+            key: None,
+        };
+        let way = Way::open(Neighbour(7), at, None, 1_024, tell);
         for _ in 0..3 {
             let happened = told.recv().await;
             assert!(matches!(happened, Some(Happened::Down(Neighbour(7)))));

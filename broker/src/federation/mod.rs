@@ -2,11 +2,13 @@
 //! with requests.
 //!
 //! What is handed over to whom is decided in the core. It must not know how brokers are found: somebody says where to meet.
+//! Where brokers have keys, nothing is told, heard or handed over but between keys that are on both sides' lists.
 
 pub mod coordinator;
 mod links;
 mod neighbours;
 mod news;
+mod place;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -14,20 +16,26 @@ use std::{
 };
 
 use tokio::sync::{mpsc, watch};
-use tracing::info;
+use tracing::{info, warn};
 
-pub use self::neighbours::{Change, Neighbour, NeighbourReport};
 use self::{
     links::{Task, Way},
     neighbours::Neighbours,
     news::News,
+};
+pub use self::{
+    neighbours::{Change, Neighbour, NeighbourReport},
+    place::{Mismatch, Place},
 };
 use crate::{
     core::{
         elsewhere::Spare,
         message::{Delivery, Frames},
     },
-    zsock::{DealerEvent, Error},
+    zsock::{
+        DealerEvent, Error,
+        curve::{Guard, PublicKey},
+    },
 };
 
 /// News wait so long for more of them …
@@ -38,6 +46,8 @@ const EACH: Duration = Duration::from_micros(200);
 const LATEST: Duration = Duration::from_millis(500);
 /// What has happened and was not yet looked at: then the others' sockets have to wait.
 const EVENTS: usize = 1024;
+/// Brokers of which it was said that their news are not believed; then it is not said of more.
+const MAX_DOUBTED: usize = 100;
 
 type Tie = mpsc::Sender<Happened>;
 
@@ -45,9 +55,9 @@ type Tie = mpsc::Sender<Happened>;
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Meeting {
     /// Where news are heard: other brokers (this one may be among them), or the coordinator.
-    pub hear: BTreeSet<String>,
+    pub hear: BTreeSet<Place>,
     /// Where news are told, besides to those who come and listen: the coordinator.
-    pub tell: BTreeSet<String>,
+    pub tell: BTreeSet<Place>,
 }
 
 /// What a broker in a federation is started with.
@@ -59,6 +69,8 @@ pub struct Config {
     pub at: watch::Receiver<Option<String>>,
     /// Where others are.
     pub meetings: watch::Receiver<Meeting>,
+    /// The keys it has and those of the other brokers. Without it brokers that have none are spoken with, in the clear.
+    pub guard: Option<Guard>,
 }
 
 /// Something that happened between brokers.
@@ -91,7 +103,10 @@ pub(crate) struct Federation {
     name: String,
     max_body: usize,
     at: watch::Receiver<Option<String>>,
+    guard: Option<Guard>,
     neighbours: Neighbours,
+    /// Whose news are not believed, as far as that was said.
+    doubted: BTreeSet<u64>,
     ways: BTreeMap<Neighbour, Way>,
     news: watch::Sender<Frames>,
     events: mpsc::Receiver<Happened>,
@@ -108,11 +123,13 @@ impl Federation {
         name: String,
         max_body: usize,
     ) -> Result<(Self, String), Error> {
-        let own = links::listen_for_listeners(&config.bind).await?;
+        let guard = config.guard;
+        let own = links::listen_for_listeners(&config.bind, guard.as_ref()).await?;
         let bound = own.bound().to_owned();
         let (news, told) = watch::channel(Frames::new());
         let (tie, events) = mpsc::channel(EVENTS);
-        let gossip = links::spawn(links::gossip(own, config.meetings, told, tie.clone()));
+        let wire = (told, tie.clone(), guard.clone());
+        let gossip = links::spawn(links::gossip(own, config.meetings, wire));
         let id = fastrand::u64(..);
         let federation = Self {
             id,
@@ -120,7 +137,9 @@ impl Federation {
             name,
             max_body,
             at: config.at,
+            guard,
             neighbours: Neighbours::new(id),
+            doubted: BTreeSet::new(),
             ways: BTreeMap::new(),
             news,
             events,
@@ -148,9 +167,9 @@ impl Federation {
     /// Takes note of what happened. What it means is read with [`meaning`](Self::meaning).
     pub(crate) fn on(&mut self, happened: Happened, now: Instant) {
         let change = match happened {
-            Happened::News(frames) => {
-                News::read(&frames).and_then(|news| self.neighbours.heard(news, now))
-            }
+            Happened::News(frames) => News::read(&frames)
+                .filter(|news| self.believes(news))
+                .and_then(|news| self.neighbours.heard(news, now)),
             Happened::At(number, DealerEvent::Up) => self.neighbours.up(number),
             Happened::At(number, DealerEvent::Down) | Happened::Down(number) => {
                 self.neighbours.down(number)
@@ -169,6 +188,25 @@ impl Federation {
         }
     }
 
+    /// Whether who has this key is another broker.
+    pub(crate) fn has_listed(&self, key: PublicKey) -> bool {
+        self.guard.as_ref().is_some_and(|it| it.allows(key))
+    }
+
+    /// Whether news are of one that may be spoken with. Of one that is known this was settled when it became so.
+    fn believes(&mut self, news: &News) -> bool {
+        if self.neighbours.knows(news.id) {
+            return true;
+        }
+        let Err(mismatch) = news.place().pass(self.guard.as_ref()) else {
+            return true;
+        };
+        if self.doubted.len() < MAX_DOUBTED && self.doubted.insert(news.id) {
+            warn!(address = %news.at, reason = %mismatch, "another broker of this name is not spoken with");
+        }
+        false
+    }
+
     /// What is to be done next about what happened.
     pub(crate) fn meaning(&mut self) -> Option<Meaning> {
         self.meanings.pop_front()
@@ -176,9 +214,10 @@ impl Federation {
 
     fn change(&mut self, change: Change) {
         let meaning = match change {
-            Change::Reach(number, at) => {
-                info!(address = %at, "another broker");
-                let way = Way::open(number, at, self.max_body, self.tie.clone());
+            Change::Reach(number, place) => {
+                info!(address = %place.address, "another broker");
+                let guard = self.guard.clone();
+                let way = Way::open(number, place, guard, self.max_body, self.tie.clone());
                 self.ways.insert(number, way);
                 return;
             }
@@ -227,6 +266,7 @@ impl Federation {
             seq: self.seq,
             name: self.name.clone(),
             at,
+            key: self.guard.as_ref().map(Guard::public),
             spare,
         };
         self.news.send_replace(news.write());

@@ -10,8 +10,8 @@ use std::{
 
 use serde::Serialize;
 
-use super::news::News;
-use crate::core::elsewhere::Spare;
+use super::{news::News, place::Place};
+use crate::{core::elsewhere::Spare, zsock::curve::PublicKey};
 
 /// A broker that has told nothing for so long is gone, though its connection stands: six times its usual silence.
 pub(super) const SILENT: Duration = Duration::from_secs(3);
@@ -26,7 +26,7 @@ pub struct Neighbour(pub u64);
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Change {
     /// Connect to it there.
-    Reach(Neighbour, String),
+    Reach(Neighbour, Place),
     /// It has this to spare.
     Spare(Neighbour, BTreeMap<String, Spare>),
     /// It is gone, with all it had; the connection may come back.
@@ -42,6 +42,9 @@ pub struct NeighbourReport {
     pub name: String,
     /// Where it takes requests.
     pub at: String,
+    /// The key it has there, if it has keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PublicKey>,
     /// Whether there is a connection to it.
     pub up: bool,
     /// What it has to spare.
@@ -79,8 +82,8 @@ impl Neighbours {
             return None;
         }
         if let Some(known) = self.known.get_mut(&news.id) {
-            if news.seq <= known.news.seq {
-                return None; // by another way, or an older one
+            if news.seq <= known.news.seq || news.key != known.news.key {
+                return None; // by another way, or an older one; or of another one that says it is this one
             }
             known.heard = now;
             known.news = news;
@@ -91,7 +94,7 @@ impl Neighbours {
         }
         let number = Neighbour(self.next);
         self.next += 1;
-        let (id, at) = (news.id, news.at.clone());
+        let (id, place) = (news.id, news.place());
         let known = Known {
             number,
             news,
@@ -99,7 +102,12 @@ impl Neighbours {
             up: false,
         };
         self.known.insert(id, known);
-        Some(Change::Reach(number, at))
+        Some(Change::Reach(number, place))
+    }
+
+    /// Whether news of this id were believed before, or it is this broker's own.
+    pub(super) fn knows(&self, id: u64) -> bool {
+        id == self.own || self.known.contains_key(&id)
     }
 
     /// The connection to one stands.
@@ -131,6 +139,7 @@ impl Neighbours {
         let reports = self.known.values().map(|known| NeighbourReport {
             name: known.news.name.clone(),
             at: known.news.at.clone(),
+            key: known.news.key,
             up: known.up,
             spare: known.news.spare.clone(),
         });
@@ -151,6 +160,7 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::zsock::curve::Keys;
 
     fn news(id: u64, seq: u64, free: u16) -> News {
         let spare = Spare {
@@ -163,6 +173,7 @@ mod tests {
             seq,
             name: "mq".to_owned(),
             at: format!("tcp://h:{id}"),
+            key: None,
             spare: spare.into(),
         }
     }
@@ -170,7 +181,7 @@ mod tests {
     fn told(change: Option<Change>) -> String {
         match change {
             None => String::new(),
-            Some(Change::Reach(number, at)) => format!("reach {} at {at}", number.0),
+            Some(Change::Reach(number, at)) => format!("reach {} at {}", number.0, at.address),
             Some(Change::Spare(number, spare)) => {
                 let free = spare.get("a").map(|it| it.free);
                 format!("{} has {free:?}", number.0)
@@ -202,6 +213,30 @@ mod tests {
         assert_eq!(gone, [Change::Forget(Neighbour(0))]);
         assert_eq!(told(all.heard(news(8, 9, 4), now)), "reach 1 at tcp://h:8");
         assert_eq!(told(all.down(Neighbour(0))), "", "that number is past");
+    }
+
+    #[test]
+    fn an_id_belongs_to_one_key() {
+        let now = Instant::now();
+        let mut all = Neighbours::new(0);
+        let keyed = |seq, key| News {
+            key: Some(key),
+            ..news(8, seq, 1)
+        };
+        let (one, other) = (Keys::generate().public(), Keys::generate().public());
+        assert!(!all.knows(8));
+        let reach = all.heard(keyed(1, one), now);
+        let at = Place {
+            address: "tcp://h:8".to_owned(),
+            key: Some(one),
+        };
+        assert_eq!(reach, Some(Change::Reach(Neighbour(0), at)));
+        assert!(all.knows(8) && all.knows(0), "it, and ourselves");
+        all.up(Neighbour(0));
+        assert_eq!(told(all.heard(keyed(2, other), now)), "");
+        assert_eq!(told(all.heard(news(8, 2, 1), now)), "");
+        assert_eq!(told(all.heard(keyed(2, one), now)), "0 has Some(1)");
+        assert_eq!(all.report()[0].key, Some(one));
     }
 
     #[test]

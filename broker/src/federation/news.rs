@@ -7,7 +7,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::core::{elsewhere::Spare, message::Frames};
+use super::place::Place;
+use crate::{
+    core::{elsewhere::Spare, message::Frames},
+    zsock::curve::PublicKey,
+};
 
 /// First frame of all news, and what is subscribed to.
 pub(super) const TOPIC: &str = "ZWF1";
@@ -25,11 +29,22 @@ pub(super) struct News {
     pub(super) name: String,
     /// Where it takes requests.
     pub(super) at: String,
+    /// The key it has there, if it has keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<PublicKey>,
     /// What it has to spare, by service or prefix.
     pub(super) spare: BTreeMap<String, Spare>,
 }
 
 impl News {
+    /// Where requests reach it, and who has to be there.
+    pub(super) fn place(&self) -> Place {
+        Place {
+            address: self.at.clone(),
+            key: self.key,
+        }
+    }
+
     /// As frames; without the names that would be too many.
     pub(super) fn write(mut self) -> Frames {
         if self.spare.len() > MAX_NAMES {
@@ -55,6 +70,7 @@ impl News {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::zsock::curve::Keys;
 
     fn news(names: usize) -> News {
         let spare = |at: usize| Spare {
@@ -66,6 +82,7 @@ mod tests {
             seq: 1,
             name: "mq".to_owned(),
             at: "tcp://h:1".to_owned(),
+            key: None,
             spare: (0..names)
                 .map(|at| (format!("{at:05}"), spare(at)))
                 .collect(),
@@ -75,11 +92,18 @@ mod tests {
     #[test]
     fn what_is_written_can_be_read() {
         assert_eq!(News::read(&news(3).write()), Some(news(3)));
+        let keyed = News {
+            key: Some(Keys::generate().public()),
+            ..news(1)
+        };
+        assert_eq!(News::read(&keyed.clone().write()), Some(keyed));
+        let broken = br#"{"id":1,"seq":1,"name":"mq","at":"tcp://h:1","key":"x","spare":{}}"#;
         for frames in [
             vec![],
             vec![Bytes::from_static(b"ZWF1")],
             vec![Bytes::from_static(b"ZWF1"), Bytes::from_static(b"[]")],
             vec![Bytes::from_static(b"ZWF2"), news(1).write().remove(1)],
+            vec![Bytes::from_static(b"ZWF1"), Bytes::from_static(broken)],
         ] {
             assert_eq!(News::read(&frames), None, "{frames:?}");
         }

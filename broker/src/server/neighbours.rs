@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use super::run::Loop;
 use crate::{
+    core::message::{ClientKey, Peer},
     federation::{Config, Federation, Happened, Meaning},
-    zsock::Error,
+    zsock::{Error, curve::PublicKey},
 };
 
 /// Events between brokers handled before the sockets' own tasks get the thread again.
@@ -25,6 +26,14 @@ pub(super) async fn join(
 }
 
 impl Loop {
+    /// Somebody has shown a key, which may be another broker's.
+    pub(super) fn authenticated(&mut self, peer: Peer, key: PublicKey) {
+        let federation = self.federation.as_ref();
+        let broker = federation.is_some_and(|it| it.has_listed(key));
+        let key = ClientKey(key.bytes());
+        self.exchange.authenticated(peer, key, broker);
+    }
+
     /// Something happened between brokers, and perhaps more.
     pub(super) fn between(&mut self, happened: Happened, now: Instant) {
         self.changed = true;

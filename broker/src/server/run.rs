@@ -17,7 +17,7 @@ use tracing::{debug, info};
 
 use super::{Config, Error, Status, neighbours, report::Report, trace::Tracer};
 use crate::{
-    core::message::{ClientKey, Peer},
+    core::message::Peer,
     disk::{Disk, Found, Outcome},
     exchange::{Act, Exchange, Port},
     federation::{Federation, Happened},
@@ -270,8 +270,7 @@ impl Loop {
                 self.exchange.message(port, peer(port, link), frames, now)
             }
             RouterEvent::Authenticated(link, key) => {
-                let peer = peer(port, link);
-                return self.exchange.authenticated(peer, ClientKey(key.bytes()));
+                return self.authenticated(peer(port, link), key);
             }
             RouterEvent::Down(link) => self.exchange.gone(peer(port, link), now),
         };

@@ -18,6 +18,7 @@ use omq_proto::{
     },
 };
 use omq_tokio::Options;
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 /// Letters of a key.
@@ -29,8 +30,23 @@ pub const KEY_LENGTH: usize = 40;
 pub struct NoKey;
 
 /// A public key.
-#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct PublicKey([u8; 32]);
+
+impl TryFrom<String> for PublicKey {
+    type Error = NoKey;
+
+    fn try_from(text: String) -> Result<Self, NoKey> {
+        Self::parse(&text)
+    }
+}
+
+impl From<PublicKey> for String {
+    fn from(key: PublicKey) -> Self {
+        key.to_string()
+    }
+}
 
 impl PublicKey {
     /// Reads it as Z85.
@@ -147,6 +163,21 @@ impl Guard {
             keys,
             allowed: Arc::new(allowed),
         }
+    }
+
+    /// Our public key.
+    pub fn public(&self) -> PublicKey {
+        self.keys.public()
+    }
+
+    /// Whether who has this key is let in.
+    pub fn allows(&self, key: PublicKey) -> bool {
+        (self.allowed)(key)
+    }
+
+    /// For connecting, with our keys, to a listener of that key; `None` if it would not be let in here.
+    pub fn pass_to(&self, key: PublicKey) -> Option<Pass> {
+        self.allows(key).then(|| Pass::new(self.keys.clone(), key))
     }
 
     /// How a socket that this guards lets peers in; `owners` is who has which identity at the moment.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use tracing::warn;
 
-use super::{Error, Frames, Pipe, PipeEvent, Publisher, PublisherEvent};
+use super::{Error, Frames, Pipe, PipeEvent, Publisher, PublisherEvent, curve::Guard};
 
 /// Something that happened at a [`Hub`].
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -33,9 +33,22 @@ impl Hub {
     /// # Errors
     /// If an address cannot be understood or listened on.
     pub async fn bind(inward: &str, outward: &str, max_body: usize) -> Result<Self, Error> {
+        Self::bind_with(inward, outward, max_body, None).await
+    }
+
+    /// The same for those with allowed keys only.
+    ///
+    /// # Errors
+    /// See [`bind`](Self::bind).
+    pub async fn bind_with(
+        inward: &str,
+        outward: &str,
+        max_body: usize,
+        guard: Option<&Guard>,
+    ) -> Result<Self, Error> {
         Ok(Self {
-            inward: Pipe::subscribe_bound(inward, max_body).await?,
-            outward: Publisher::bind(outward).await?,
+            inward: Pipe::subscribe_bound_with(inward, max_body, guard).await?,
+            outward: Publisher::bind_with(outward, guard).await?,
         })
     }
 

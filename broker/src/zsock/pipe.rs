@@ -13,7 +13,11 @@ use omq_tokio::{
 use rustc_hash::FxHashMap;
 use tracing::debug;
 
-use super::{Error, Frames, Link, SendError, endpoint, frames_of, options, send_error};
+use super::{
+    Error, Frames, Link, SendError,
+    curve::{Guard, Owners, Pass},
+    endpoint, frames_of, options, send_error,
+};
 
 /// Something that happened at a [`Pipe`].
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -49,6 +53,12 @@ fn ended(error: LibraryError) -> Error {
 fn never_dropping(max_body: usize) -> Options {
     let mut options = options(max_body);
     options.xpub_nodrop = true;
+    options
+}
+
+/// Options of a socket that listens for those whom `guard` lets in.
+fn guarded(mut options: Options, guard: Option<&Guard>) -> Options {
+    options.mechanism = Guard::mechanism(guard, &Owners::default());
     options
 }
 
@@ -105,7 +115,21 @@ impl Pipe {
     /// # Errors
     /// See [`push_bound`](Self::push_bound).
     pub async fn publish_newest(address: &str, max_body: usize, kept: u32) -> Result<Self, Error> {
-        let mut pipe = Self::new(SocketType::Pub, newest(max_body, kept))?;
+        Self::publish_newest_with(address, max_body, kept, None).await
+    }
+
+    /// The same for subscribers with allowed keys only.
+    ///
+    /// # Errors
+    /// See [`push_bound`](Self::push_bound).
+    pub async fn publish_newest_with(
+        address: &str,
+        max_body: usize,
+        kept: u32,
+        guard: Option<&Guard>,
+    ) -> Result<Self, Error> {
+        let options = guarded(newest(max_body, kept), guard);
+        let mut pipe = Self::new(SocketType::Pub, options)?;
         pipe.bind(address).await?;
         Ok(pipe)
     }
@@ -122,7 +146,8 @@ impl Pipe {
         Ok(pipe)
     }
 
-    /// A PUB that connects, and drops the oldest messages of a subscriber with more than `kept` waiting.
+    /// A PUB that connects, with keys if the subscriber asks for them, and drops the oldest messages of a subscriber with more
+    /// than `kept` waiting.
     ///
     /// # Errors
     /// See [`push`](Self::push).
@@ -130,8 +155,10 @@ impl Pipe {
         address: &str,
         max_body: usize,
         kept: u32,
+        pass: Option<&Pass>,
     ) -> Result<Self, Error> {
-        let mut pipe = Self::new(SocketType::Pub, newest(max_body, kept))?;
+        let options = Pass::apply(pass, newest(max_body, kept));
+        let mut pipe = Self::new(SocketType::Pub, options)?;
         pipe.connect(address).await?;
         Ok(pipe)
     }
@@ -141,7 +168,20 @@ impl Pipe {
     /// # Errors
     /// See [`push`](Self::push).
     pub async fn subscribe(address: &str, max_body: usize, prefix: &str) -> Result<Self, Error> {
-        let mut pipe = Self::new(SocketType::Sub, options(max_body))?;
+        Self::subscribe_with(address, max_body, prefix, None).await
+    }
+
+    /// The same with keys, to a publisher that asks for them.
+    ///
+    /// # Errors
+    /// See [`push`](Self::push).
+    pub async fn subscribe_with(
+        address: &str,
+        max_body: usize,
+        prefix: &str,
+        pass: Option<&Pass>,
+    ) -> Result<Self, Error> {
+        let mut pipe = Self::new(SocketType::Sub, Pass::apply(pass, options(max_body)))?;
         pipe.want(prefix).await?;
         pipe.connect(address).await?;
         Ok(pipe)
@@ -152,7 +192,19 @@ impl Pipe {
     /// # Errors
     /// See [`push_bound`](Self::push_bound).
     pub async fn subscribe_bound(address: &str, max_body: usize) -> Result<Self, Error> {
-        let mut pipe = Self::new(SocketType::Sub, options(max_body))?;
+        Self::subscribe_bound_with(address, max_body, None).await
+    }
+
+    /// The same for publishers with allowed keys only.
+    ///
+    /// # Errors
+    /// See [`push_bound`](Self::push_bound).
+    pub async fn subscribe_bound_with(
+        address: &str,
+        max_body: usize,
+        guard: Option<&Guard>,
+    ) -> Result<Self, Error> {
+        let mut pipe = Self::new(SocketType::Sub, guarded(options(max_body), guard))?;
         pipe.want("").await?;
         pipe.bind(address).await?;
         Ok(pipe)

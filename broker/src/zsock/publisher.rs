@@ -11,7 +11,7 @@ use omq_tokio::SocketType;
 use rustc_hash::FxHashMap;
 use tracing::debug;
 
-use super::{Error, Frames, Link, Router, RouterEvent, SendError};
+use super::{Error, Frames, Link, Router, RouterEvent, SendError, curve::Guard};
 
 /// Prefixes that one connection subscribes to; who wants more is let go of.
 const MAX_TOPICS: usize = 1024;
@@ -44,9 +44,17 @@ impl Publisher {
     /// # Errors
     /// If the address cannot be understood or listened on.
     pub async fn bind(address: &str) -> Result<Self, Error> {
+        Self::bind_with(address, None).await
+    }
+
+    /// The same for those with allowed keys only.
+    ///
+    /// # Errors
+    /// See [`bind`](Self::bind).
+    pub async fn bind_with(address: &str, guard: Option<&Guard>) -> Result<Self, Error> {
         let addresses = [address.to_owned()];
         Ok(Self {
-            router: Router::bind_as(SocketType::Pub, &addresses, MAX_SAID, None).await?,
+            router: Router::bind_as(SocketType::Pub, &addresses, MAX_SAID, guard).await?,
             topics: FxHashMap::default(),
         })
     }

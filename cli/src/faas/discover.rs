@@ -54,7 +54,7 @@ pub(super) fn newest_pair(
 }
 
 /// The sockets of all instances.
-pub(crate) fn all(
+pub(super) fn all(
     service: String,
     key: &'static str,
     fixed: BTreeSet<String>,
@@ -66,15 +66,15 @@ pub(crate) fn all(
     })
 }
 
-/// Two sockets of each instance; none, if the registry says that there is none.
-pub(crate) fn all_pairs(
+/// What can be read of each instance; `none` says whether nothing is to be known any more when the registry lists none.
+pub(crate) fn each<T: Ord + Send + Sync + 'static>(
     service: String,
-    keys: (&'static str, &'static str),
+    read: impl Fn(&ServiceEntry) -> Option<T> + Send + 'static,
+    none: bool,
     global: &Global,
-) -> Result<watch::Receiver<BTreeSet<(String, String)>>, Failure> {
-    let pair = move |entry: &ServiceEntry| Some((socket(entry, keys.0)?, socket(entry, keys.1)?));
-    let read = move |entries: &[ServiceEntry]| Some(entries.iter().filter_map(pair).collect());
-    follow_even_to_none(service, global, read, true)
+) -> Result<watch::Receiver<BTreeSet<T>>, Failure> {
+    let read = move |entries: &[ServiceEntry]| Some(entries.iter().filter_map(&read).collect());
+    follow_even_to_none(service, global, read, none)
 }
 
 /// What does not change.
@@ -142,7 +142,8 @@ fn newest_of<T>(entries: &[ServiceEntry], read: impl Fn(&ServiceEntry) -> Option
     newest.map(|(_, read)| read)
 }
 
-fn socket(entry: &ServiceEntry, key: &str) -> Option<String> {
+/// The socket of an instance whose port stands under this key.
+pub(crate) fn socket(entry: &ServiceEntry, key: &str) -> Option<String> {
     let port: u16 = entry.service.meta.get(key)?.parse().ok()?;
     let host = entry.address();
     let host = if host.contains(':') {

@@ -47,6 +47,18 @@ pub(super) struct ListenKeys {
     curve_clients: Option<PathBuf>,
 }
 
+/// Keys of a part that brokers connect to.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Security")]
+pub(super) struct BrokersKeys {
+    /// The file of the secret key, if the brokers have keys: the same one, or one of its own that is in their --curve-brokers
+    #[arg(long, value_name = "FILE")]
+    curve_key: Option<PathBuf>,
+    /// The public keys of the brokers, one on a line, besides that of --curve-key
+    #[arg(long, value_name = "FILE", requires = "curve_key")]
+    curve_brokers: Option<PathBuf>,
+}
+
 /// Keys of a part that connects.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Security")]
@@ -65,22 +77,21 @@ impl ListenKeys {
         self.curve_key.is_some()
     }
 
-    /// Who may connect; `None` if everybody may.
-    pub(super) fn guard(&self) -> Result<Option<Guard>, Failure> {
-        let (Some(key), Some(clients)) = (&self.curve_key, self.curve_clients.clone()) else {
+    /// Who may connect, the other brokers among them; `None` if everybody may.
+    pub(super) fn guard(&self, brokers: Option<Guard>) -> Result<Option<Guard>, Failure> {
+        let (Some(key), Some(clients)) = (&self.curve_key, &self.curve_clients) else {
             return Ok(None);
         };
-        let keys = secret(key)?;
-        public_keys(&clients)?; // a mistake is told now rather than to the first who connects
-        Ok(Some(Guard::new(keys, move |key| {
-            match public_keys(&clients) {
-                Ok(allowed) => allowed.contains(&key),
-                Err(failure) => {
-                    warn!(file = %clients.display(), ?failure, "nobody new may connect");
-                    false
-                }
-            }
+        let clients = list(clients)?;
+        let is_broker = move |key| brokers.as_ref().is_some_and(|it| it.allows(key));
+        Ok(Some(Guard::new(secret(key)?, move |key| {
+            is_broker(key) || clients(key)
         })))
+    }
+
+    /// Who is another broker: who has the same key, or one in this file. `None` without keys.
+    pub(super) fn brokers(&self, listed: Option<&Path>) -> Result<Option<Guard>, Failure> {
+        brokers(self.curve_key.as_deref(), listed)
     }
 
     /// For connecting, with the same secret key, to a listener of the public key in this file.
@@ -90,6 +101,13 @@ impl ListenKeys {
             (None, Some(_)) => Err(Failure::usage("--curve-logger needs --curve-key")),
             _ => Ok(None),
         }
+    }
+}
+
+impl BrokersKeys {
+    /// Who may connect; `None` if everybody may.
+    pub(super) fn guard(&self) -> Result<Option<Guard>, Failure> {
+        brokers(self.curve_key.as_deref(), self.curve_brokers.as_deref())
     }
 }
 
@@ -104,12 +122,42 @@ impl ConnectKeys {
 }
 
 fn pass(key: &Path, server: &Path) -> Result<Pass, Failure> {
+    Ok(Pass::new(secret(key)?, public_key(server)?))
+}
+
+/// Those who have this key, or one that is listed.
+fn brokers(key: Option<&Path>, listed: Option<&Path>) -> Result<Option<Guard>, Failure> {
+    let Some(key) = key else { return Ok(None) };
     let keys = secret(key)?;
-    let server = match public_keys(server)?.as_slice() {
-        [server] => *server,
-        _ => return Err(wrong(server, "it has to hold one public key")),
-    };
-    Ok(Pass::new(keys, server))
+    let own = keys.public();
+    Ok(Some(match listed {
+        None => Guard::new(keys, move |key| key == own),
+        Some(listed) => {
+            let listed = list(listed)?;
+            Guard::new(keys, move |key| key == own || listed(key))
+        }
+    }))
+}
+
+/// Whether a key is in a file, which is read anew each time.
+fn list(path: &Path) -> Result<impl Fn(PublicKey) -> bool + Send + Sync + 'static, Failure> {
+    public_keys(path)?; // a mistake is told now rather than to the first who connects
+    let path = path.to_owned();
+    Ok(move |key| match public_keys(&path) {
+        Ok(allowed) => allowed.contains(&key),
+        Err(failure) => {
+            warn!(file = %path.display(), ?failure, "nobody new may connect");
+            false
+        }
+    })
+}
+
+/// The one public key in a file.
+pub(super) fn public_key(path: &Path) -> Result<PublicKey, Failure> {
+    match public_keys(path)?.as_slice() {
+        [key] => Ok(*key),
+        _ => Err(wrong(path, "it has to hold one public key")),
+    }
 }
 
 /// Makes a pair; overwrites nothing.

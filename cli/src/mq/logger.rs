@@ -70,7 +70,7 @@ pub(super) async fn run(args: LoggerArgs, global: &Global) -> Result<(), Failure
         LineFormat::Text => Format::Text,
     };
     let file = LogFile::open(&args.file, args.rotate_size, matches!(format, Format::Json))?;
-    let pull = Pull::bind_with(&args.bind, MAX_LINE, args.keys.guard()?.as_ref()).await?;
+    let pull = Pull::bind_with(&args.bind, MAX_LINE, args.keys.guard(None)?.as_ref()).await?;
     output::line(&format!("{} listening on {}", args.name, pull.bound()))?;
     daemon::systemd::watchdog(Vec::new(), shutdown.clone());
     output::ready()?;

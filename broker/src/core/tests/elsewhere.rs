@@ -248,6 +248,21 @@ fn the_worker_of_a_request_handed_over_sees_its_id() {
 }
 
 #[test]
+fn the_id_of_a_request_handed_over_is_no_longer_than_others() {
+    let mut scene = Scene::new();
+    scene.ready(11, &["a"], 2);
+    for (length, answered) in [(0, 0), (64, 0), (65, 1)] {
+        let new = NewRequest {
+            handed: Some(Bytes::from(vec![b'i'; length])),
+            ..request(8, "a", "1")
+        };
+        let out = scene.on(Input::Request(new));
+        let refusals = out.iter().filter(|it| *it == "client 8: error 400");
+        assert_eq!(refusals.count(), answered, "{length}: {out:?}");
+    }
+}
+
+#[test]
 fn a_request_undeliverable_here_goes_back_to_who_handed_it_over() {
     let mut scene = Scene::new();
     plays(

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use omq_proto::{
     Message, SocketType,
-    proto::{command::Command, connection::Connection as Codec},
+    proto::{
+        command::Command,
+        connection::{Connection as Codec, Event},
+    },
 };
 use rustix::{
     buffer::spare_capacity,
@@ -183,6 +186,7 @@ impl Connection {
         let Stage::Sealed(codec) = &mut self.stage else {
             return Ok(());
         };
+        let publishes = self.kind == SocketType::Pub;
         let before = self.outbox.len();
         let taken = codec.handle_input(Bytes::copy_from_slice(input));
         let mut after = taken;
@@ -190,7 +194,12 @@ impl Connection {
             while let Some(message) = codec.poll_message() {
                 heard(Heard::Message(frames_of(&message)));
             }
-            while codec.poll_event().is_some() {} // commands that mean nothing to a ROUTER
+            while let Some(event) = codec.poll_event() {
+                // Other commands mean nothing here.
+                if publishes && let Some(wish) = opened_subscription(&event) {
+                    heard(Heard::Message(vec![wish]));
+                }
+            }
             self.ttl = codec.peer_heartbeat_ttl();
             transmit(codec, &mut self.outbox);
             after?;
@@ -347,6 +356,16 @@ fn subscription(command: &[u8]) -> Option<Bytes> {
         _ => return None,
     };
     Some([&[first], topic].concat().into())
+}
+
+/// The same of a command that the codec has opened.
+fn opened_subscription(event: &Event) -> Option<Bytes> {
+    let (first, topic) = match event {
+        Event::Command(Command::Subscribe(topic)) => (1, topic),
+        Event::Command(Command::Cancel(topic)) => (0, topic),
+        _ => return None,
+    };
+    Some([&[first], &topic[..]].concat().into())
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! A broker with real sockets in this process; peers that nobody here wrote are in the conformance tests.
 
+mod federated;
+
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -175,45 +177,4 @@ async fn what_it_holds_is_finished_before_it_stops() {
 
 async fn hear_within(dealer: &mut Dealer, limit: Duration) -> Option<String> {
     timeout(limit, hear(dealer)).await.ok()
-}
-
-#[tokio::test]
-async fn a_request_is_served_by_the_worker_of_another_broker() {
-    let mut servers = Vec::new();
-    let mut ends = Vec::new();
-    for _ in 0..2 {
-        let (at, told) = watch::channel(None);
-        let (meet, meetings) = watch::channel(federation::Meeting::default());
-        let part = federation::Config {
-            bind: "tcp://127.0.0.1:0".to_owned(),
-            at: told,
-            meetings,
-        };
-        let config = Config {
-            federation: Some(part),
-            ..config()
-        };
-        let server = Server::start(config).await.expect("it starts");
-        at.send_replace(Some(server.front()[0].clone()));
-        servers.push(server);
-        ends.push((at, meet));
-    }
-    let news = servers.iter().filter_map(Server::news);
-    let all: std::collections::BTreeSet<String> = news.map(str::to_owned).collect();
-    for (_, meet) in &ends {
-        let tell = std::collections::BTreeSet::new();
-        let hear = all.clone();
-        meet.send_replace(federation::Meeting { hear, tell });
-    }
-    let mut worker = connect(&servers[0].back()[0]).await;
-    say(&worker, "||");
-    let mut client = connect(&servers[1].front()[0]).await;
-    say(&client, "hello");
-    let request = hear(&mut worker).await;
-    assert!(request.ends_with("|hello"), "{request}");
-    say(&worker, &request.replace("hello", "HELLO"));
-    assert_eq!(hear(&mut client).await, "HELLO");
-    let report = servers[1].asker().report().await.expect("it runs");
-    assert_eq!(report.status.counters.handed_over, 1);
-    assert_eq!(report.neighbours.len(), 1);
 }
