@@ -39,6 +39,7 @@ Examples:
   turno mq broker --data-dir /var/lib/turno/mq             acknowledged requests survive a crash
   turno mq broker --admin 127.0.0.1:8085                   pages, JSON and metrics; see turno mq top
   turno mq broker --curve-key broker.key --curve-clients allowed   encrypted, for these keys only
+  turno mq broker --curve-key b.key --curve-clients allowed --curve-brokers brokers   others have keys of their own
   turno mq broker --no-register                            without a registry
   turno mq broker --no-federation                          keeps its requests to itself
 
@@ -141,9 +142,12 @@ pub(super) async fn run(args: BrokerArgs, global: &Global) -> Result<(), Failure
         .map(|logger| first_of(logger, global))
         .transpose()?;
     let keys = args.keys.are_given();
-    let part = args
-        .federation
-        .part(&args.name, &args.bind, (args.no_register, keys), global)?;
+    let part = args.federation.part(
+        &args.name,
+        &args.bind,
+        (args.no_register, &args.keys),
+        global,
+    )?;
     let (part, place) = part.unzip();
     let mut server = Server::start(config(&args, logger, part)?).await?;
     for address in server.front() {
@@ -216,6 +220,7 @@ fn config(
     federation: Option<::broker::federation::Config>,
 ) -> Result<Config, Failure> {
     let limits = &args.limits;
+    let brokers = federation.as_ref().and_then(|it| it.guard.clone());
     Ok(Config {
         front: args.bind.clone(),
         back: if args.no_worker_bind {
@@ -245,7 +250,7 @@ fn config(
         logger,
         federation,
         data_dir: args.data_dir.clone(),
-        guard: args.keys.guard()?,
+        guard: args.keys.guard(brokers)?,
         logger_pass: args.keys.pass_to(args.curve_logger.as_deref())?,
     })
 }
@@ -266,6 +271,9 @@ async fn register(
         ("back", server.back().join(",")),
         ("service", args.service.clone()),
     ];
+    if let Some(key) = args.keys.public()? {
+        meta.push((federation::KEY, key.to_string()));
+    }
     if let Some(news) = server.news() {
         meta.push((federation::NEWS, port(news)));
     }

@@ -77,6 +77,12 @@ impl ListenKeys {
         self.curve_key.is_some()
     }
 
+    /// The public key, for others.
+    pub(super) fn public(&self) -> Result<Option<PublicKey>, Failure> {
+        let key = self.curve_key.as_deref();
+        key.map(|it| Ok(secret(it)?.public())).transpose()
+    }
+
     /// Who may connect, the other brokers among them; `None` if everybody may.
     pub(super) fn guard(&self, brokers: Option<Guard>) -> Result<Option<Guard>, Failure> {
         let (Some(key), Some(clients)) = (&self.curve_key, &self.curve_clients) else {

@@ -8,7 +8,7 @@ use e2e::wait;
 use crate::queues::{broker, part};
 
 /// Where a broker takes requests, as it said.
-fn front(broker: &Process) -> String {
+pub(crate) fn front(broker: &Process) -> String {
     let output = broker.output();
     let line = output
         .lines()
@@ -72,7 +72,7 @@ fn serves(broker: &str) {
     });
 }
 
-fn both(registry: &Registry) {
+pub(crate) fn both(registry: &Registry) {
     wait::until_true("both brokers to be registered", wait::SOON, || {
         registry.passing("mq").len() == 2
     });

@@ -33,6 +33,7 @@ mod browsed;
 mod cut_off;
 mod explained;
 mod federated;
+mod federated_keyed;
 mod functions;
 mod haproxy;
 mod haproxy_asked;
