@@ -5,14 +5,16 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::{
     federation::{Meeting, Place, coordinator::Coordinator},
-    zsock::curve::{Keys, PublicKey},
+    zsock::{
+        Pipe, PipeEvent,
+        curve::{Keys, PublicKey},
+    },
 };
 
 /// A broker among others.
 struct Member {
     server: Server,
     keys: Option<Keys>,
-    at: watch::Sender<Option<String>>,
     meet: watch::Sender<Meeting>,
 }
 
@@ -46,7 +48,6 @@ impl Member {
         Self {
             server,
             keys: keys.cloned(),
-            at,
             meet,
         }
     }
@@ -246,6 +247,42 @@ async fn an_address_with_another_key_behind_it_gets_nothing() {
     hands_over(&asked, &home, Some(&client)).await;
     home.knows_only(&asked).await;
     assert!(thief.neighbours().await.is_empty(), "nobody lets it in");
+}
+
+/// The next news at this subscriber, or nothing within `limit`.
+async fn next_news(ear: &mut Pipe, limit: Duration) -> Option<Vec<Bytes>> {
+    let news = async {
+        loop {
+            if let PipeEvent::Message(news) = ear.event().await.expect("the socket lives") {
+                return news;
+            }
+        }
+    };
+    timeout(limit, news).await.ok()
+}
+
+#[tokio::test]
+async fn news_are_for_brokers_and_not_for_clients() {
+    let (keys, client) = (Keys::generate(), Keys::generate());
+    let home = Member::start(Some(&keys), &[], Some(client.public())).await;
+    let news = home.news().address;
+    let subscribe = async |keys: Option<Keys>| {
+        let pass = keys.map(|it| Pass::new(it, home.key().expect("it has one")));
+        let ear = Pipe::subscribe_with(&news, 1024 * 1024, "", pass.as_ref()).await;
+        ear.expect("an address")
+    };
+    // The client is let in as a client, which is no reason to tell it of services.
+    drop(home.client(Some(&client)).await);
+    let mut strangers = [subscribe(Some(client)).await, subscribe(None).await];
+    let mut broker = subscribe(Some(keys)).await;
+    for _ in 0..3 {
+        let news = next_news(&mut broker, LIMIT).await.expect("in time");
+        assert_eq!(news[0], "ZWF1");
+    }
+    for stranger in &mut strangers {
+        let news = next_news(stranger, Duration::from_millis(1)).await;
+        assert_eq!(news, None);
+    }
 }
 
 #[tokio::test]
