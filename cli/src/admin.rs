@@ -3,7 +3,7 @@
 //! On loopback everybody on this machine may; anywhere else a token is needed, and without one turno
 //! refuses to start. What the pages say is the business of whoever is given as their source.
 
-use std::{future::Future, hint::black_box, net::SocketAddr, sync::Arc};
+use std::{future::Future, hint::black_box, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use clap::Args;
 use daemon::http::{Limits, Reply, text};
@@ -24,7 +24,25 @@ pub(crate) struct AdminToken {
         env = "TURNO_ADMIN_TOKEN",
         hide_env_values = true
     )]
-    pub(crate) admin_token: Option<Secret>,
+    admin_token: Option<Secret>,
+    /// The same, as the only line of a file; --admin-token and TURNO_ADMIN_TOKEN come before it
+    #[arg(long, value_name = "FILE", env = "TURNO_ADMIN_TOKEN_FILE")]
+    admin_token_file: Option<PathBuf>,
+}
+
+impl AdminToken {
+    /// The token, read from its file if it is in one.
+    pub(crate) fn secret(&self) -> Result<Option<Secret>, Failure> {
+        let (None, Some(file)) = (&self.admin_token, &self.admin_token_file) else {
+            return Ok(self.admin_token.clone());
+        };
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| Failure::of(format!("cannot read {}", file.display()), &error))?;
+        let token = text.trim().parse();
+        token
+            .map(Some)
+            .map_err(|why: &str| Failure::failed(format!("{}: {why}", file.display())))
+    }
 }
 
 /// An admin listener that is open, and guarded if it must be.
@@ -37,11 +55,11 @@ pub(crate) struct Admin {
 impl Admin {
     /// Listens on `address`, unless strangers could reach it and no token keeps them out.
     pub(crate) fn listen(address: SocketAddr, token: AdminToken) -> Result<Self, Failure> {
-        let token = token.admin_token;
+        let token = token.secret()?;
         if !address.ip().is_loopback() && token.is_none() {
             return Err(Failure::failed(format!(
-                "the admin address {address} is not on loopback, so it needs a token: give --admin-token \
-                 or TURNO_ADMIN_TOKEN, or listen on 127.0.0.1"
+                "the admin address {address} is not on loopback, so it needs a token: give TURNO_ADMIN_TOKEN, \
+                 --admin-token-file or --admin-token, or listen on 127.0.0.1"
             )));
         }
         Ok(Self {
@@ -139,14 +157,28 @@ mod tests {
     #[tokio::test]
     async fn strangers_need_a_token() {
         let address = "0.0.0.0:0".parse().expect("a literal");
-        let Err(Failure::Failed(text)) = Admin::listen(address, AdminToken { admin_token: None })
-        else {
+        let given = |token: Option<&str>, file: Option<PathBuf>| AdminToken {
+            admin_token: token.map(|it| it.parse().expect("a token")),
+            admin_token_file: file,
+        };
+        let Err(Failure::Failed(text)) = Admin::listen(address, given(None, None)) else {
             panic!("it listens");
         };
         assert!(text.contains("needs a token"), "{text}");
-        let token = AdminToken {
-            admin_token: "t".parse().ok(),
-        };
-        assert!(Admin::listen(address, token).is_ok());
+        assert!(Admin::listen(address, given(Some("t"), None)).is_ok());
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("token");
+        for (text, want) in [
+            ("s3cret\n", Some("s3cret")),
+            ("two words", None),
+            ("", None),
+        ] {
+            std::fs::write(&file, text).expect("written");
+            let secret = given(None, Some(file.clone())).secret().ok().flatten();
+            assert_eq!(secret.as_ref().map(Secret::expose), want, "{text:?}");
+        }
+        let both = given(Some("t"), Some(file)).secret().ok().flatten();
+        assert_eq!(both.as_ref().map(Secret::expose), Some("t"));
     }
 }

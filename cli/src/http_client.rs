@@ -2,7 +2,7 @@
 //!
 //! Used once a command, so it opens a connection each time and keeps none. It knows no path.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
@@ -19,6 +19,33 @@ const EXCHANGE: Duration = Duration::from_secs(5);
 /// The largest answer taken; the views of a running turno are some KiB.
 const ANSWER_BYTES: usize = 4 << 20;
 
+/// Why there is no answer of use.
+#[derive(Debug)]
+pub(crate) enum NoAnswer {
+    /// The token is missing there, or is not the one wanted.
+    NeedsToken(String),
+    /// Nobody answers, or with something else.
+    Other(String),
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NeedsToken(why) => write!(
+                f,
+                "{why}: give it with TURNO_ADMIN_TOKEN, --admin-token-file or --admin-token"
+            ),
+            Self::Other(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<NoAnswer> for Failure {
+    fn from(why: NoAnswer) -> Self {
+        Self::failed(why.to_string())
+    }
+}
+
 /// Sends `method` `path` to the admin listener at `address`.
 ///
 /// # Errors
@@ -29,7 +56,7 @@ pub(crate) async fn call(
     token: Option<&Secret>,
     method: Method,
     path: &str,
-) -> Result<Bytes, Failure> {
+) -> Result<Bytes, NoAnswer> {
     let exchange = exchange(address, token, method, path);
     let (status, body) = match time::timeout(EXCHANGE, exchange).await {
         Ok(answer) => answer.map_err(|reason| unreachable(address, &reason))?,
@@ -48,13 +75,15 @@ pub(crate) async fn call(
         "" => "no reason given; is that an admin address of turno?",
         reason => reason,
     };
-    Err(Failure::failed(format!(
-        "{address} refused {path}: {status}: {reason}"
-    )))
+    let refused = format!("{address} refused {path}: {status}: {reason}");
+    Err(match status {
+        StatusCode::UNAUTHORIZED => NoAnswer::NeedsToken(refused),
+        _ => NoAnswer::Other(refused),
+    })
 }
 
-fn unreachable(address: SocketAddr, reason: &str) -> Failure {
-    Failure::failed(format!(
+fn unreachable(address: SocketAddr, reason: &str) -> NoAnswer {
+    NoAnswer::Other(format!(
         "cannot reach turno at {address}: {reason} (is it running, and is that its admin address?)"
     ))
 }

@@ -15,6 +15,8 @@ Examples:
   turno mq top --admin 127.0.0.1:8085
   turno mq top --admin 127.0.0.1:8085 --admin 127.0.0.1:8086 --every 500ms
   turno mq top --admin 127.0.0.1:8085 --once
+  TURNO_ADMIN_TOKEN=… turno mq top --admin 10.0.0.7:8085      beyond loopback brokers want a token
+  turno mq top --admin 10.0.0.7:8085 --admin-token-file token
 
 Services with the longest queues come first. Rates are those since the last look.";
 
@@ -44,17 +46,19 @@ pub(super) struct TopArgs {
 pub(super) async fn run(args: TopArgs) -> Result<(), Failure> {
     let shutdown = daemon::shutdown::on_signal();
     let live = !args.once && std::io::stdout().is_terminal();
+    let token = args.token.secret()?;
     let mut before = BTreeMap::new();
     loop {
         let mut page = String::new();
         for &address in &args.admin {
-            match ask(address, args.token.admin_token.as_ref()).await {
+            match ask(address, token.as_ref()).await {
                 Ok(view) => {
                     let last = before.insert(address, view.counters);
                     page.push_str(&draw(address, &view, last, args.every));
                 }
-                Err(failure) if args.once => return Err(failure),
-                Err(_) => page.push_str(&format!("{address} does not answer\n\n")),
+                Err(why) if args.once => return Err(why.into()),
+                // It says where, and what to do.
+                Err(why) => page.push_str(&format!("{}\n\n", output::printable(&why.to_string()))),
             }
         }
         output::print(&if live { format!("{CLEAR}{page}") } else { page })?;

@@ -8,7 +8,10 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 
 use super::pages::VIEW_PATH;
-use crate::{args::Secret, failure::Failure, http_client};
+use crate::{
+    args::Secret,
+    http_client::{self, NoAnswer},
+};
 
 /// What brokers are registered with, whatever their name.
 pub(crate) const TAG: &str = "turno-mq";
@@ -59,8 +62,8 @@ pub(crate) struct Service {
 }
 
 /// Asks the broker whose admin listener is at `address`.
-pub(crate) async fn ask(address: SocketAddr, token: Option<&Secret>) -> Result<View, Failure> {
+pub(crate) async fn ask(address: SocketAddr, token: Option<&Secret>) -> Result<View, NoAnswer> {
     let answer = http_client::call(address, token, Method::GET, VIEW_PATH).await?;
     serde_json::from_slice(&answer)
-        .map_err(|error| Failure::of(format!("{address} is not a turno mq broker"), &error))
+        .map_err(|error| NoAnswer::Other(format!("{address} is not a turno mq broker: {error}")))
 }

@@ -71,7 +71,8 @@ impl FromStr for Target {
 /// Sets the number and waits until the balancer sends requests to that many.
 pub(crate) async fn run(args: ScaleArgs) -> Result<(), Failure> {
     let Target { service, replicas } = &args.target;
-    let token = args.token.admin_token.as_ref();
+    let token = args.token.secret()?;
+    let token = token.as_ref();
     let path = format!("{SCALE_PATH}?service={service}&replicas={replicas}");
     let answer = http_client::call(args.admin, token, Method::PUT, &path).await?;
     let Scaled { before, after, .. } = serde_json::from_slice(&answer).map_err(|error| {

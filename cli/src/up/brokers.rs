@@ -12,6 +12,7 @@ use consul::{Client, Error, Query, types::ServiceEntry};
 use serde::{Deserialize, Serialize};
 use tokio::{task::JoinSet, time};
 
+use crate::http_client::NoAnswer;
 use crate::mq::view::{self, View};
 
 /// Brokers asked at most: a page of them.
@@ -64,7 +65,13 @@ async fn one(entry: ServiceEntry) -> BrokerView {
     let answer = match admin {
         None => Err("it has no admin listener: start it with --admin".to_owned()),
         Some(address) => match time::timeout(PATIENCE, view::ask(address, None)).await {
-            Ok(answer) => answer.map_err(|failure| failure.text()),
+            Ok(answer) => answer.map_err(|why| match why {
+                NoAnswer::NeedsToken(_) => format!(
+                    "it wants its admin token, which is sent nowhere that only the registry names: \
+                     TURNO_ADMIN_TOKEN=… turno mq top --admin {address}"
+                ),
+                NoAnswer::Other(why) => why,
+            }),
             Err(_) => Err(format!("{address} did not answer within {PATIENCE:?}")),
         },
     };
@@ -120,6 +127,29 @@ mod tests {
             let want = want.map(|it| it.parse().expect("a literal"));
             assert_eq!(admin_of(&entry(meta)), want, "{meta}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_wants_a_token_says_where_to_give_it() {
+        let listener = daemon::net::listen("127.0.0.1:0".parse().expect("a literal"));
+        let listener = listener.expect("a free port");
+        let address = listener.local_addr().expect("it listens");
+        tokio::spawn(daemon::http::serve(
+            listener,
+            daemon::http::Limits::default(),
+            |_, _| async { daemon::http::text(http::StatusCode::UNAUTHORIZED, "the token!") },
+            tokio_util::sync::CancellationToken::new(),
+        ));
+        let row = one(entry(&format!(r#"{{"admin":"{address}"}}"#))).await;
+        let error = row.error.expect("it refused");
+        let hint = format!("TURNO_ADMIN_TOKEN=… turno mq top --admin {address}");
+        assert!(error.ends_with(&hint), "{error}");
+        let told = view::ask(address, None).await.expect_err("it refuses");
+        let told = told.to_string();
+        assert!(
+            told.contains("the token!: give it with TURNO_ADMIN_TOKEN"),
+            "{told}"
+        );
     }
 
     #[test]
