@@ -39,7 +39,7 @@ Examples:
   turno mq broker --data-dir /var/lib/turno/mq             acknowledged requests survive a crash
   turno mq broker --admin 127.0.0.1:8085                   pages, JSON and metrics; see turno mq top
   turno mq broker --curve-key broker.key --curve-clients allowed   encrypted, for these keys only
-  turno mq broker --curve-key b.key --curve-clients allowed --curve-brokers brokers   others have keys of their own
+  turno mq broker --curve-key b.key --curve-clients allowed --curve-brokers brokers
   turno mq broker --no-register                            without a registry
   turno mq broker --no-federation                          keeps its requests to itself
 
