@@ -47,7 +47,7 @@ impl Hub {
         guard: Option<&Guard>,
     ) -> Result<Self, Error> {
         Ok(Self {
-            inward: Pipe::subscribe_bound_with(inward, max_body, guard).await?,
+            inward: Pipe::subscribe_bound(inward, max_body, guard).await?,
             outward: Publisher::bind_with(outward, guard).await?,
         })
     }

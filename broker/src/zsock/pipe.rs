@@ -187,19 +187,11 @@ impl Pipe {
         Ok(pipe)
     }
 
-    /// A SUB that listens for publishers, and takes everything.
+    /// A SUB that listens for publishers, those with allowed keys only if `guard` says so, and takes everything.
     ///
     /// # Errors
     /// See [`push_bound`](Self::push_bound).
-    pub async fn subscribe_bound(address: &str, max_body: usize) -> Result<Self, Error> {
-        Self::subscribe_bound_with(address, max_body, None).await
-    }
-
-    /// The same for publishers with allowed keys only.
-    ///
-    /// # Errors
-    /// See [`push_bound`](Self::push_bound).
-    pub async fn subscribe_bound_with(
+    pub async fn subscribe_bound(
         address: &str,
         max_body: usize,
         guard: Option<&Guard>,

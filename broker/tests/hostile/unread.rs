@@ -146,7 +146,7 @@ async fn at_the_coordinator_of_queues() {
 #[tokio::test]
 async fn at_the_coordinator_of_brokers() {
     let (running, (inward, outward)) = Running::start(async |stop, tell| {
-        let part = brokers::Coordinator::bind(ANY_PORT, ANY_PORT).await;
+        let part = brokers::Coordinator::bind(ANY_PORT, ANY_PORT, None).await;
         let part = part.expect("ports");
         let ports = (part.inward().to_owned(), part.outward().to_owned());
         tell.send(ports).expect("the test waits");

@@ -134,6 +134,33 @@ async fn hands_over(asked: &Member, home: &Member, keys: Option<&Keys>) {
     assert_eq!(neighbour.key, home.key());
 }
 
+fn first(places: &BTreeSet<Place>) -> Place {
+    places.first().expect("there is one").clone()
+}
+
+fn pass(keys: &Option<Keys>, to: PublicKey) -> Option<Pass> {
+    keys.as_ref().map(|it| Pass::new(it.clone(), to))
+}
+
+/// Somebody who would like to hear what is told there, with keys or without.
+async fn subscribe(to: &Place, keys: &Option<Keys>) -> Pipe {
+    let pass = pass(keys, to.key.expect("it has one"));
+    let ear = Pipe::subscribe_with(&to.address, 1024 * 1024, "", pass.as_ref()).await;
+    ear.expect("an address")
+}
+
+/// The next news at this subscriber, or nothing within `limit`.
+async fn next_news(ear: &mut Pipe, limit: Duration) -> Option<Vec<Bytes>> {
+    let news = async {
+        loop {
+            if let PipeEvent::Message(news) = ear.event().await.expect("the socket lives") {
+                return news;
+            }
+        }
+    };
+    timeout(limit, news).await.ok()
+}
+
 #[tokio::test]
 async fn a_request_is_served_by_the_worker_of_another_broker() {
     let home = Member::start(None, &[], None).await;
@@ -179,15 +206,43 @@ async fn a_coordinator_with_a_key_of_its_own_is_listed_too() {
         tell: place(coordinator.inward()),
     };
     let stop = CancellationToken::new();
-    let running = tokio::spawn(coordinator.run(stop.clone()));
-    let home = Member::start(Some(&brokers), &[own], Some(client.public())).await;
-    let asked = Member::start(Some(&brokers), &[own], Some(client.public())).await;
-    for member in [&home, &asked] {
-        member.meet.send_replace(meeting.clone());
-    }
-    hands_over(&asked, &home, Some(&client)).await;
-    stop.cancel();
-    running.await.expect("no panic").expect("a clean end");
+    let scene = async {
+        let home = Member::start(Some(&brokers), &[own], Some(client.public())).await;
+        let asked = Member::start(Some(&brokers), &[own], Some(client.public())).await;
+        for member in [&home, &asked] {
+            member.meet.send_replace(meeting.clone());
+        }
+        hands_over(&asked, &home, Some(&client)).await;
+
+        // It tells nobody else, and passes on what nobody else says.
+        let (keys, stranger) = (Some(brokers), Some(Keys::generate()));
+        let (hear, say) = (first(&meeting.hear), first(&meeting.tell));
+        let mut ears = [
+            subscribe(&hear, &stranger).await,
+            subscribe(&hear, &None).await,
+        ];
+        let mut mouths = Vec::new();
+        for keys in [&stranger, &None] {
+            let pass = pass(keys, own);
+            let mouth = Pipe::publish_newest_to(&say.address, 1024, 1, pass.as_ref()).await;
+            mouths.push(mouth.expect("an address"));
+        }
+        let mut broker = subscribe(&hear, &keys).await;
+        for _ in 0..5 {
+            for mouth in &mouths {
+                // Nobody takes it, if all is well.
+                let _ = mouth.try_send(frames("ZWF1|lies"));
+            }
+            let news = next_news(&mut broker, LIMIT).await.expect("in time");
+            assert_ne!(news[1], "lies");
+        }
+        for ear in &mut ears {
+            assert_eq!(next_news(ear, Duration::from_millis(1)).await, None);
+        }
+        stop.cancel();
+    };
+    let (ended, ()) = tokio::join!(coordinator.run(stop.clone()), scene);
+    ended.expect("a clean end");
 }
 
 /// Whoever `outsider` is: nothing is heard of it, or told, though those who belong together find each other meanwhile.
@@ -249,32 +304,18 @@ async fn an_address_with_another_key_behind_it_gets_nothing() {
     assert!(thief.neighbours().await.is_empty(), "nobody lets it in");
 }
 
-/// The next news at this subscriber, or nothing within `limit`.
-async fn next_news(ear: &mut Pipe, limit: Duration) -> Option<Vec<Bytes>> {
-    let news = async {
-        loop {
-            if let PipeEvent::Message(news) = ear.event().await.expect("the socket lives") {
-                return news;
-            }
-        }
-    };
-    timeout(limit, news).await.ok()
-}
-
 #[tokio::test]
 async fn news_are_for_brokers_and_not_for_clients() {
     let (keys, client) = (Keys::generate(), Keys::generate());
     let home = Member::start(Some(&keys), &[], Some(client.public())).await;
-    let news = home.news().address;
-    let subscribe = async |keys: Option<Keys>| {
-        let pass = keys.map(|it| Pass::new(it, home.key().expect("it has one")));
-        let ear = Pipe::subscribe_with(&news, 1024 * 1024, "", pass.as_ref()).await;
-        ear.expect("an address")
-    };
+    let news = home.news();
     // The client is let in as a client, which is no reason to tell it of services.
     drop(home.client(Some(&client)).await);
-    let mut strangers = [subscribe(Some(client)).await, subscribe(None).await];
-    let mut broker = subscribe(Some(keys)).await;
+    let mut strangers = [
+        subscribe(&news, &Some(client)).await,
+        subscribe(&news, &None).await,
+    ];
+    let mut broker = subscribe(&news, &Some(keys)).await;
     for _ in 0..3 {
         let news = next_news(&mut broker, LIMIT).await.expect("in time");
         assert_eq!(news[0], "ZWF1");
