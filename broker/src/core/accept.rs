@@ -88,7 +88,6 @@ impl Broker {
             self.refuse(new, Refusal::new(400, "this id is another request's"));
             return None;
         }
-        let answer = answer.clone();
         self.counters.replayed += 1;
         let id = name.id;
         let service = String::from_utf8_lossy(&new.service).into();

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::{
     Broker,
-    dedup::check_sum,
+    dedup::{Answer, check_sum},
     keep::KeptAnswer,
     limits::MAX_BODY_FRAMES,
     message::{Delivery, Frames, Output, Peer, Refusal, ToClient, What},
@@ -83,7 +83,7 @@ impl Broker {
         self.latency.note(now.saturating_duration_since(held.since));
         let (id, last) = (held.id(), held.from.len().saturating_sub(1));
         if held.id.is_some() {
-            self.keep((number, &held, &service), Ok(body.clone()), now);
+            self.keep((number, &held, &service), Ok(&body), now);
         }
         let mut body = Some(body);
         for (at, address) in held.from.into_iter().enumerate() {
@@ -174,7 +174,7 @@ impl Broker {
         self.counters.failed += 1;
         self.tell_of(What::Answered, number, Some(peer), code);
         if let Some((held, service)) = self.take_out(number) {
-            self.keep((number, &held, &service), Err(refusal.clone()), now);
+            self.keep((number, &held, &service), Err(&refusal), now);
             self.send_refusal(held, &service, &refusal);
         }
     }
@@ -232,21 +232,29 @@ impl Broker {
     fn keep(
         &mut self,
         (number, held, service): (RequestNumber, &Held, &str),
-        result: Result<Frames, Refusal>,
+        result: Result<&Frames, &Refusal>,
         now: Instant,
     ) {
         let Some(name) = held.name() else {
             return;
         };
-        let answer = KeptAnswer {
-            name,
-            check_sum: check_sum(service.as_bytes(), &held.body),
-            result,
-            at: now,
-        };
+        let check_sum = check_sum(service.as_bytes(), &held.body);
         if held.keeping != Keeping::No {
-            self.release(number, held, Some(answer.clone()));
+            let answer = KeptAnswer {
+                name: name.clone(),
+                check_sum,
+                result: result.cloned().map_err(Refusal::clone),
+                at: now,
+            };
+            self.release(number, held, Some(answer));
         }
-        self.put_answer(answer, now);
+        match result {
+            Ok(body) => self.answers.put_result(&name, body, check_sum, now),
+            Err(refusal) => {
+                let answer = Answer::Failed(refusal.clone());
+                self.answers.put(name, answer, check_sum, now);
+            }
+        }
+        self.answers_due(now);
     }
 }

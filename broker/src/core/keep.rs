@@ -82,6 +82,11 @@ impl Broker {
             Err(refusal) => Answer::Failed(refusal),
         };
         self.answers.put(kept.name, answer, kept.check_sum, kept.at);
+        self.answers_due(now);
+    }
+
+    /// Has the kept answers looked at when the one kept now may be too old, unless that is due before.
+    pub(super) fn answers_due(&mut self, now: Instant) {
         let due = now + self.limits.answer_age;
         self.timers.set_if_clear(Timer::Answers, due);
     }
