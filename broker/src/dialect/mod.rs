@@ -274,7 +274,7 @@ impl From<Report> for WorkerReport {
 /// A message to a client, envelope first. `None` if its protocol has no word for it.
 pub fn write_to_client(
     dialect: ClientDialect,
-    mut envelope: Frames,
+    envelope: Frames,
     message: ToClient,
     mdp_errors: bool,
 ) -> Option<Frames> {
@@ -298,8 +298,15 @@ pub fn write_to_client(
             ToClient::Accepted { .. } | ToClient::Error { .. } => return None,
         },
     };
+    Some(with_envelope(envelope, frames))
+}
+
+fn with_envelope(mut envelope: Frames, frames: Frames) -> Frames {
+    if envelope.is_empty() {
+        return frames;
+    }
     envelope.extend(frames);
-    Some(envelope)
+    envelope
 }
 
 fn native_answer(message: ToClient) -> Answer {
@@ -334,7 +341,7 @@ pub fn write_to_worker(
     message: ToWorker,
     about_us: &WelcomeHeaders,
 ) -> Option<Frames> {
-    let (mut envelope, frames) = match dialect {
+    let (envelope, frames) = match dialect {
         WorkerDialect::Native(envelope) => {
             (envelope.clone(), native_order(message, about_us).write())
         }
@@ -357,8 +364,7 @@ pub fn write_to_worker(
             _ => return None,
         },
     };
-    envelope.extend(frames);
-    Some(envelope)
+    Some(with_envelope(envelope, frames))
 }
 
 fn native_order(message: ToWorker, about_us: &WelcomeHeaders) -> Order {

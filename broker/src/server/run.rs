@@ -4,13 +4,14 @@
 
 use std::{
     collections::VecDeque,
+    pin::Pin,
     time::{Duration, Instant},
 };
 
 use tokio::{
     signal::unix::SignalKind,
     sync::{mpsc, oneshot, watch},
-    time::sleep_until,
+    time::{Sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
@@ -24,7 +25,7 @@ use crate::{
     zsock::{Link, Router, RouterEvent, SendError},
 };
 
-/// Events handled before the sockets' own tasks get the thread again.
+/// Events handled before whatever else lives in this thread has a turn: the sockets for trace lines and between brokers.
 const BURST: usize = 128;
 /// How often the numbers are published while something happens.
 const STATUS: Duration = Duration::from_millis(250);
@@ -95,6 +96,8 @@ pub(super) async fn run(
         published: Instant::now(),
         answers_lost: 0,
         drained: false,
+        handled: 0,
+        timer: Box::pin(sleep_until((Instant::now() + IDLE).into())),
     };
     if let Some((disk, found)) = disk {
         broker.restore(disk, found);
@@ -134,6 +137,10 @@ pub(super) struct Loop {
     published: Instant,
     answers_lost: u64,
     drained: bool,
+    /// Events since others last had a turn.
+    handled: usize,
+    /// Wakes the loop when something is due, or a little before.
+    timer: Pin<Box<Sleep>>,
 }
 
 impl Loop {
@@ -166,8 +173,11 @@ impl Loop {
                 Woken::Event(port, event) => {
                     self.handle(port, event, now);
                     self.burst(now);
-                    // The sockets' own tasks live in this thread.
-                    tokio::task::yield_now().await;
+                    self.send_waiting();
+                    if self.handled >= BURST {
+                        self.handled = 0;
+                        tokio::task::yield_now().await;
+                    }
                 }
                 Woken::Time => {
                     let acts = self.exchange.tick(now);
@@ -210,6 +220,10 @@ impl Loop {
         if unpublished > now {
             due = due.min(unpublished);
         }
+        // What is due later than it was is left to the next time: setting a timer for each message costs more than a wake-up.
+        if self.timer.is_elapsed() || due < self.timer.deadline().into_std() {
+            self.timer.as_mut().reset(due.into());
+        }
         let back = async {
             match &mut self.back {
                 Some(back) => back.event().await,
@@ -238,7 +252,7 @@ impl Loop {
             () = stop.cancelled(), if !draining => Woken::Stop,
             event = self.front.event() => Woken::Event(Port::Front, event?),
             event = back => Woken::Event(Port::Back, event?),
-            () = sleep_until(due.into()) => Woken::Time,
+            () = &mut self.timer => Woken::Time,
             () = moved => Woken::Logger,
             Some(answer) = self.questions.recv() => Woken::Asked(answer),
             happened = between => Woken::Between(happened),
@@ -263,8 +277,17 @@ impl Loop {
         }
     }
 
+    /// Sends before anything else is waited for: what came to one port mostly goes out at the other.
+    fn send_waiting(&mut self) {
+        self.front.send_waiting();
+        if let Some(back) = &mut self.back {
+            back.send_waiting();
+        }
+    }
+
     fn handle(&mut self, port: Port, event: RouterEvent, now: Instant) {
         self.changed = true;
+        self.handled += 1;
         let acts = match event {
             RouterEvent::Message(link, frames) => {
                 self.exchange.message(port, peer(port, link), frames, now)

@@ -134,7 +134,8 @@ impl Answer {
             }
             Self::Final { id, body } => {
                 let code = Bytes::from_static(b"200");
-                let mut frames = vec![header, byte(FINAL), id, code, Bytes::new()];
+                let mut frames = Vec::with_capacity(5 + body.len());
+                frames.extend([header, byte(FINAL), id, code, Bytes::new()]);
                 frames.extend(body);
                 frames
             }

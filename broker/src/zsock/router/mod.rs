@@ -213,6 +213,13 @@ impl Router {
         self.ready.pop_front()
     }
 
+    /// Sends what waits, unless there is more to be told first. [`event`](Self::event) does so before it waits.
+    pub fn send_waiting(&mut self) {
+        if self.ready.is_empty() && !self.dirty.is_empty() {
+            self.flush(Instant::now());
+        }
+    }
+
     /// Sends to one connection, now or not at all.
     ///
     /// # Errors
@@ -292,28 +299,27 @@ impl Router {
     /// Does what is to be done at the sockets found.
     fn serve(&mut self, found: usize, now: Instant) {
         for at in 0..found {
-            let (number, input, output) = self.poll.found(at);
-            if number >= LISTENERS {
-                self.accept(
-                    usize::try_from(number - LISTENERS).unwrap_or(usize::MAX),
-                    now,
-                );
+            let found = self.poll.found(at);
+            if let Some(listener) = found.number.checked_sub(LISTENERS) {
+                self.accept(usize::try_from(listener).unwrap_or(usize::MAX), now);
+                self.poll.again();
                 continue;
             }
-            let link = Link(number);
-            if output {
+            let link = Link(found.number);
+            if found.output {
                 self.flush_one(link, now);
             }
-            if input {
-                self.read(link, now);
+            if found.input && (!self.read(link, now) || found.ended) {
+                self.poll.again();
             }
         }
     }
 
-    fn read(&mut self, link: Link, now: Instant) {
+    /// Reads once. Says whether that was all there was.
+    fn read(&mut self, link: Link, now: Instant) -> bool {
         let place = self.places.get_mut(link.place()).and_then(Option::as_mut);
         let Some(place) = place.filter(|it| it.link == link) else {
-            return;
+            return true;
         };
         let (ready, spoke) = (&mut self.ready, &mut place.spoke);
         let (before, mut newly) = (ready.len(), None);
@@ -341,12 +347,16 @@ impl Router {
                 // What it sent with the end of its handshake is not told.
                 self.ready.truncate(before);
                 self.forget(link);
-                return;
+                return true;
             }
         }
-        if let Err(reason) = done {
-            self.flush_one(link, now); // it may be told why
-            self.end(link, &reason);
+        match done {
+            Ok(all) => all,
+            Err(reason) => {
+                self.flush_one(link, now); // it may be told why
+                self.end(link, &reason);
+                true
+            }
         }
     }
 
@@ -388,3 +398,6 @@ impl Router {
 fn ended(error: impl std::fmt::Display) -> Error {
     Error::Ended(error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! Which of many sockets have something to do: one `epoll` of our own, and tokio only waits for that one.
 //!
-//! tokio would take a task and a wake-up for each connection; the broker takes what is there in one go.
+//! tokio would take a task and a wake-up for each connection; the broker takes what is there in one go. tokio is told of news
+//! only, so whoever leaves something at a socket has to say so: see [`Poll::again`].
 
 use std::{fmt, io::Result};
 
@@ -11,7 +12,10 @@ use rustix::{
     io::Errno,
     time::Timespec,
 };
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    task::coop::consume_budget,
+};
 
 /// Sockets that are told of at once.
 const EVENTS: usize = 256;
@@ -31,16 +35,30 @@ pub(super) enum Want {
 impl Want {
     fn flags(self) -> EventFlags {
         match self {
-            Self::Input => EventFlags::IN,
-            Self::InputAndOutput => EventFlags::IN | EventFlags::OUT,
+            Self::Input => EventFlags::IN | EventFlags::RDHUP,
+            Self::InputAndOutput => EventFlags::IN | EventFlags::RDHUP | EventFlags::OUT,
             Self::Nothing => EventFlags::empty(),
         }
     }
 }
 
+/// One of the sockets found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub(super) number: u64,
+    /// It has input, or has ended.
+    pub(super) input: bool,
+    /// It takes output.
+    pub(super) output: bool,
+    /// Nothing comes after what there is to be read.
+    pub(super) ended: bool,
+}
+
 pub(super) struct Poll {
     epoll: AsyncFd<OwnedFd>,
     events: Vec<Event>,
+    /// Something may be left at a socket that was found, and nobody will say so: ask once more before waiting.
+    again: bool,
 }
 
 impl fmt::Debug for Poll {
@@ -61,6 +79,7 @@ impl Poll {
         Ok(Self {
             epoll,
             events: Vec::with_capacity(EVENTS),
+            again: false,
         })
     }
 
@@ -85,28 +104,56 @@ impl Poll {
         )?)
     }
 
-    /// One of those found: its number, whether it has input (or has ended), and whether it takes output.
-    pub(super) fn found(&self, at: usize) -> (u64, bool, bool) {
+    /// One of those found.
+    pub(super) fn found(&self, at: usize) -> Found {
         let Event { flags, data } = self.events[at];
-        let ended = EventFlags::HUP | EventFlags::ERR;
-        let input = flags.intersects(EventFlags::IN | ended);
-        (data.u64(), input, flags.contains(EventFlags::OUT))
+        let ended = flags.intersects(EventFlags::HUP | EventFlags::ERR | EventFlags::RDHUP);
+        Found {
+            number: data.u64(),
+            input: ended || flags.contains(EventFlags::IN),
+            output: flags.contains(EventFlags::OUT),
+            ended,
+        }
+    }
+
+    /// To be called when not all was taken of a socket that was found, its end included. What comes later is told anyway.
+    pub(super) fn again(&mut self) {
+        self.again = true;
     }
 
     /// Waits until sockets have something to do; says how many. Cancel-safe.
     pub(super) async fn wait(&mut self) -> Result<usize> {
         loop {
-            let mut guard = self.epoll.readable().await?;
-            // Only what is seen to be empty is waited for anew: otherwise news would be missed.
-            self.events.clear();
-            let room = spare_capacity(&mut self.events);
-            let found = epoll::wait(guard.get_inner(), room, Some(&AT_ONCE));
-            match found {
-                Ok(_) if self.events.is_empty() => guard.clear_ready(),
-                Ok(_) => return Ok(self.events.len()),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+            if self.again {
+                // It never waits here, but whoever else is in this thread has a turn as well.
+                consume_budget().await;
+                match ask(self.epoll.get_ref(), &mut self.events)? {
+                    0 => self.again = false,
+                    found => return Ok(found),
+                }
+                continue;
             }
+            let mut guard = self.epoll.readable().await?;
+            let found = ask(guard.get_inner(), &mut self.events)?;
+            if found < EVENTS {
+                // These are all, and what comes later is told anew.
+                guard.clear_ready();
+            }
+            if found > 0 {
+                return Ok(found);
+            }
+        }
+    }
+}
+
+/// Which sockets have something to do at this moment; says how many.
+fn ask(epoll: &OwnedFd, events: &mut Vec<Event>) -> Result<usize> {
+    loop {
+        events.clear();
+        match epoll::wait(epoll, spare_capacity(events), Some(&AT_ONCE)) {
+            Ok(_) => return Ok(events.len()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -119,32 +119,32 @@ impl Connection {
         self.outbox.len()
     }
 
-    /// Reads once what is there. Tells of messages and of the end of the handshake.
+    /// Reads once what is there, and says whether that was all. Tells of messages and of the end of the handshake.
     pub(super) fn read(
         &mut self,
         scratch: &mut [u8],
         now: Instant,
         heard: &mut impl FnMut(Heard),
-    ) -> Result<(), Ended> {
+    ) -> Result<bool, Ended> {
         if let Stage::Plain(framer) = &mut self.stage
             && let Some(room) = framer.room()
         {
+            let size = room.capacity() - room.len();
             let count = recv(&self.socket, spare_capacity(room), RecvFlags::empty());
             let count = received(count.map(|it| it.1))?;
-            if count == 0 {
-                return Ok(());
+            if count > 0 {
+                self.heard(now);
+                self.plain(&[], heard)?;
             }
-            self.heard(now);
-            return self.plain(&[], heard);
+            return Ok((1..size).contains(&count));
         }
         let count = recv(&self.socket, &mut *scratch, RecvFlags::empty());
         let count = received(count.map(|it| it.1))?;
-        let input = &scratch[..count];
-        if input.is_empty() {
-            return Ok(());
+        if count > 0 {
+            self.heard(now);
+            self.input(&scratch[..count], heard)?;
         }
-        self.heard(now);
-        self.input(input, heard)
+        Ok((1..scratch.len()).contains(&count))
     }
 
     fn heard(&mut self, now: Instant) {
@@ -369,4 +369,4 @@ fn opened_subscription(event: &Event) -> Option<Bytes> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

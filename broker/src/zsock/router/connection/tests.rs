@@ -11,13 +11,13 @@ use super::*;
 
 const MAX: usize = 100_000;
 /// Signature, version 3.1, NULL, no server.
-const GREETING: [u8; 64] = {
+pub(in super::super) const GREETING: [u8; 64] = {
     let mut greeting = [0; 64];
     (greeting[0], greeting[9], greeting[10], greeting[11]) = (0xFF, 0x7F, 3, 1);
     (greeting[12], greeting[13], greeting[14], greeting[15]) = (b'N', b'U', b'L', b'L');
     greeting
 };
-const READY: &[u8] = b"\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03REQ";
+pub(in super::super) const READY: &[u8] = b"\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03REQ";
 const HELLO: &[u8] = b"\x01\0\0\x05hello";
 
 struct Pair {

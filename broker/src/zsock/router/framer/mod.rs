@@ -17,6 +17,8 @@ const LONG_HEADER: usize = 9;
 const MAX_COMMAND: usize = 64 * 1024;
 /// Frames of one message: an envelope has one for each hop, and a body has few.
 const MAX_FRAMES: usize = 1024;
+/// Room made for a message's frames to begin with: those of ours have no more.
+const USUAL_FRAMES: usize = 8;
 /// An incomplete frame grows by so much at least; not at once to the size that a stranger announced.
 const GROWTH: usize = 64 * 1024;
 /// From here on the rest of a frame is read to where it stays, and before that by way of a shared buffer.
@@ -140,7 +142,7 @@ impl Framer {
                 break;
             };
             let body = &frame[header.length..];
-            self.frame(header.flags, Bytes::copy_from_slice(body), sink)?;
+            self.frame(header.flags, copied(body), sink)?;
             input = &input[header.total..];
         }
         self.held.extend_from_slice(input);
@@ -188,7 +190,7 @@ impl Framer {
     /// The held frame is complete; what came after it is held from now on.
     fn held_frame(&mut self, header: Header, sink: &mut impl FnMut(Item)) -> Result<(), Broken> {
         let body = if header.total < LARGE {
-            let body = Bytes::copy_from_slice(&self.held[header.length..header.total]);
+            let body = copied(&self.held[header.length..header.total]);
             self.held.drain(..header.total);
             body
         } else {
@@ -208,12 +210,23 @@ impl Framer {
             return Err(Broken::TooMany);
         }
         self.size += body.len();
+        if self.frames.capacity() == 0 {
+            self.frames.reserve(USUAL_FRAMES);
+        }
         self.frames.push(body);
         if flags & MORE == 0 {
             self.size = 0;
             sink(Item::Message(std::mem::take(&mut self.frames)));
         }
         Ok(())
+    }
+}
+
+/// A frame of its own; an empty one takes no memory.
+fn copied(body: &[u8]) -> Bytes {
+    match body {
+        [] => Bytes::new(),
+        body => Bytes::copy_from_slice(body),
     }
 }
 
