@@ -2,6 +2,8 @@
 //! generation is complete on disk before it has its name, and the old one goes after that. It does not know when to begin
 //! a new generation.
 
+mod files;
+
 use std::{
     fs::{DirBuilder, File, OpenOptions},
     io::{self, Seek, SeekFrom, Write},
@@ -11,9 +13,10 @@ use std::{
 
 use rustix::fs::{FlockOperation, flock};
 
+use self::files::{load_state, newest, replay, write_generation};
 use crate::{
     Error,
-    frame::{self, FILE_HEAD, FRAME_HEAD, Found, LOG_MAGIC, STATE_MAGIC},
+    frame::{self, FILE_HEAD},
 };
 
 /// What an opened folder gives back, in the order in which it was written: one state, then the changes.
@@ -219,193 +222,5 @@ pub fn private() -> OpenOptions {
     options
 }
 
-/// The newest generation with a state; `None` in a new folder.
-fn newest(path: &Path) -> Result<Option<u64>, Error> {
-    let failed = |source| Error::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let (mut states, mut logs) = (Vec::new(), Vec::new());
-    for entry in std::fs::read_dir(path).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        let name = name.to_string_lossy();
-        let number = |prefix: &str| name.strip_prefix(prefix)?.parse::<u64>().ok();
-        states.extend(number("state-"));
-        logs.extend(number("log-"));
-    }
-    if let Some(newest) = states.into_iter().max() {
-        return Ok(Some(newest));
-    }
-    let used = |n: &u64| {
-        std::fs::metadata(path.join(format!("log-{n}"))).is_ok_and(|m| m.len() > FILE_HEAD as u64)
-    };
-    match logs.into_iter().find(used) {
-        Some(orphan) => Err(Error::Missing {
-            path: path.join(format!("state-{orphan}")),
-        }),
-        None => Ok(None),
-    }
-}
-
-/// Writes an empty log and then the state that gives the generation its being.
-fn write_generation(folder: &Path, generation: u64, state: &[u8]) -> io::Result<File> {
-    let mut bytes = frame::file_head(STATE_MAGIC, generation).to_vec();
-    if !frame::push(&mut bytes, generation, FILE_HEAD as u64, &[state]) {
-        return Err(io::Error::other("the state is larger than 4 GiB"));
-    }
-    let make = |path: &Path, bytes: &[u8]| {
-        let mut file = private()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        Ok::<_, io::Error>(file)
-    };
-    let log = make(
-        &folder.join(format!("log-{generation}")),
-        &frame::file_head(LOG_MAGIC, generation),
-    )?;
-    let fresh = folder.join(format!("state-{generation}.new"));
-    make(&fresh, &bytes)?;
-    File::open(folder)?.sync_all()?;
-    std::fs::rename(&fresh, folder.join(format!("state-{generation}")))?;
-    File::open(folder)?.sync_all()?;
-    Ok(log)
-}
-
-fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => Error::Missing {
-            path: path.to_owned(),
-        },
-        _ => Error::Io {
-            path: path.to_owned(),
-            source,
-        },
-    })
-}
-
-fn damaged(path: &Path, offset: usize, why: impl Into<String>) -> Error {
-    Error::Damaged {
-        path: path.to_owned(),
-        offset: offset as u64,
-        why: why.into(),
-    }
-}
-
-fn load_state(
-    path: &Path,
-    generation: u64,
-    take: &mut dyn FnMut(Piece<'_>) -> Result<(), String>,
-) -> Result<(), Error> {
-    let file = read_file(path)?;
-    frame::check_file_head(&file, STATE_MAGIC, generation).map_err(|why| damaged(path, 0, why))?;
-    let contents = match frame::read(&file, generation, FILE_HEAD) {
-        Found::Frame(contents) if contents.len() + FILE_HEAD + FRAME_HEAD == file.len() => contents,
-        Found::Frame(contents) => {
-            let end = contents.len() + FILE_HEAD + FRAME_HEAD;
-            return Err(damaged(path, end, "there is more than one state"));
-        }
-        Found::Damaged(why) => return Err(damaged(path, FILE_HEAD, why)),
-        Found::End | Found::Torn => return Err(damaged(path, FILE_HEAD, "the state is cut off")),
-    };
-    take(Piece::State(contents)).map_err(|why| damaged(path, FILE_HEAD, why))
-}
-
-/// Gives back everything in a log; returns where it ends.
-fn replay(
-    path: &Path,
-    generation: u64,
-    take: &mut dyn FnMut(Piece<'_>) -> Result<(), String>,
-) -> Result<u64, Error> {
-    let file = read_file(path)?;
-    frame::check_file_head(&file, LOG_MAGIC, generation).map_err(|why| damaged(path, 0, why))?;
-    let mut offset = FILE_HEAD;
-    loop {
-        match frame::read(&file, generation, offset) {
-            Found::Frame(contents) => {
-                let change = Piece::Change {
-                    contents,
-                    file: path,
-                    offset,
-                };
-                take(change).map_err(|why| damaged(path, offset, why))?;
-                offset += FRAME_HEAD + contents.len();
-            }
-            Found::End => return Ok(offset as u64),
-            Found::Torn => {
-                tracing::warn!(
-                    file = %path.display(), offset, bytes = file.len() - offset,
-                    "the last change was not written to its end, so it was never acknowledged: cut off"
-                );
-                return Ok(offset as u64);
-            }
-            Found::Damaged(why) => return Err(damaged(path, offset, why)),
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    type Pieces = Vec<Vec<u8>>;
-
-    fn open(path: &Path) -> Result<(Folder, Pieces), Error> {
-        let mut pieces = Vec::new();
-        let folder = Folder::open(path, || Ok(b"new".to_vec()), &mut |piece| {
-            let (Piece::State(contents) | Piece::Change { contents, .. }) = piece;
-            pieces.push(contents.to_vec());
-            if contents == b"nonsense" {
-                return Err("it makes no sense".to_owned());
-            }
-            Ok(())
-        })?;
-        Ok((folder, pieces))
-    }
-
-    fn append(folder: &mut Folder, changes: &[&[u8]]) {
-        let mut batch = Vec::new();
-        for change in changes {
-            assert!(folder.frame(&mut batch, &[change]));
-        }
-        folder.append(&batch).expect("the disk takes it");
-    }
-
-    #[test]
-    fn what_was_appended_comes_back_until_a_new_state_takes_its_place() {
-        let place = tempfile::tempdir().expect("a folder");
-        let (mut folder, pieces) = open(place.path()).expect("it is new");
-        assert_eq!(pieces, [b"new"]);
-        append(&mut folder, &[b"a", b"b"]);
-        assert!(
-            matches!(open(place.path()), Err(Error::InUse { .. })),
-            "it is locked"
-        );
-        drop(folder);
-        let (mut folder, pieces) = open(place.path()).expect("it is whole");
-        assert_eq!(pieces, [&b"new"[..], b"a", b"b"]);
-        folder.next_generation(b"all").expect("the disk takes it");
-        assert!(folder.is_log_empty());
-        append(&mut folder, &[b"c"]);
-        drop(folder);
-        assert_eq!(
-            open(place.path()).expect("it is whole").1,
-            [&b"all"[..], b"c"]
-        );
-    }
-
-    #[test]
-    fn what_makes_no_sense_is_refused_by_name_and_place() {
-        let place = tempfile::tempdir().expect("a folder");
-        let (mut folder, _) = open(place.path()).expect("it is new");
-        append(&mut folder, &[b"a", b"nonsense"]);
-        let path = folder.log_path();
-        drop(folder);
-        let error = open(place.path()).expect_err("nonsense").to_string();
-        assert!(error.contains(&path.display().to_string()), "{error}");
-        assert!(error.contains("at byte 37: it makes no sense"), "{error}");
-    }
-}
+mod tests;
