@@ -126,6 +126,7 @@ impl Balancer {
             metrics: Arc::clone(&metrics),
             reports,
             access_log: config.access_log,
+            abort_on_close: config.abort_on_close,
             inherited: reserved.is_inherited(),
         });
         let sockets = reserved.share(config.workers)?;
@@ -200,6 +201,10 @@ impl Balancer {
             ("fixed", now.fixed != config.fixed),
             ("limits", now.limits != config.limits),
             ("access_log", now.access_log != config.access_log),
+            (
+                "abort_on_close",
+                now.abort_on_close != config.abort_on_close,
+            ),
         ];
         self.config.routes = config.routes;
         differs

@@ -17,6 +17,7 @@ struct RawConfig {
     workers: Option<usize>,
     policy: Option<Policy>,
     access_log: Option<bool>,
+    abort_on_close: Option<bool>,
     #[serde(default, rename = "route")]
     routes: Vec<RawRoute>,
     #[serde(default)]
@@ -90,6 +91,7 @@ fn complete(raw: RawConfig) -> Result<Config, Wrong> {
         fixed: rules::fixed(raw.fixed)?,
         limits: complete_limits(raw.limits)?,
         access_log: raw.access_log.unwrap_or(default.access_log),
+        abort_on_close: raw.abort_on_close.unwrap_or(default.abort_on_close),
     })
 }
 

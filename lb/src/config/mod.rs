@@ -42,6 +42,9 @@ pub struct Config {
     pub limits: Limits,
     /// Whether each request leaves a log line.
     pub access_log: bool,
+    /// Whether a client that closes its side while it waits for an answer has left, if it had asked to keep the connection.
+    /// Default yes. A client that resets the connection has left in any case.
+    pub abort_on_close: bool,
 }
 
 /// A service whose endpoints a person has listed.
@@ -184,6 +187,7 @@ impl Default for Config {
             fixed: Vec::new(),
             limits: Limits::default(),
             access_log: false,
+            abort_on_close: true,
         }
     }
 }

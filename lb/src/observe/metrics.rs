@@ -48,16 +48,18 @@ pub(crate) enum Failure {
     Connect,
     UpstreamAnswer,
     Deadline,
+    ClientLeft,
 }
 
 impl Failure {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::BadRequest,
         Self::NoRoute,
         Self::NoEndpoint,
         Self::Connect,
         Self::UpstreamAnswer,
         Self::Deadline,
+        Self::ClientLeft,
     ];
 
     fn name(self) -> &'static str {
@@ -68,6 +70,7 @@ impl Failure {
             Self::Connect => "connect",
             Self::UpstreamAnswer => "upstream_answer",
             Self::Deadline => "deadline",
+            Self::ClientLeft => "client_left",
         }
     }
 }

@@ -33,6 +33,9 @@ pub(crate) enum ProxyError {
     /// No answer in time.
     #[error("{upstream} did not answer within {seconds} s")]
     Late { upstream: String, seconds: f32 },
+    /// The client did not wait. Who has only closed one side can still read this.
+    #[error("the connection was closed on the client's side before the answer")]
+    ClientLeft,
 }
 
 impl ProxyError {
@@ -71,6 +74,8 @@ impl ProxyError {
             Self::NoEndpoint { .. } => 503,
             Self::Connect { .. } | Self::Closed { .. } | Self::BadAnswer { .. } => 502,
             Self::Late { .. } => 504,
+            // No registered code says so; this is the one that nginx logs.
+            Self::ClientLeft => 499,
         }
     }
 
@@ -83,6 +88,7 @@ impl ProxyError {
             Self::Connect { .. } => Failure::Connect,
             Self::Closed { .. } | Self::BadAnswer { .. } => Failure::UpstreamAnswer,
             Self::Late { .. } => Failure::Deadline,
+            Self::ClientLeft => Failure::ClientLeft,
         }
     }
 
@@ -112,7 +118,7 @@ fn name(upstream: &Upstream) -> String {
     upstream.id().to_string()
 }
 
-/// The reason phrases of the codes the balancer itself answers with (RFC 9110 §15).
+/// The reason phrases of the codes the balancer itself answers with (RFC 9110 §15, but for 499).
 fn reason_phrase(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",
@@ -122,6 +128,7 @@ fn reason_phrase(status: u16) -> &'static str {
         414 => "URI Too Long",
         417 => "Expectation Failed",
         431 => "Request Header Fields Too Large",
+        499 => "Client Closed Request",
         501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",

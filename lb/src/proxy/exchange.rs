@@ -5,7 +5,7 @@
 //! | no connection could be made, or nothing could be written on it | on another upstream, any request |
 //! | a kept connection ended before any byte of an answer | on a new connection, if idempotent and without a body |
 //! | a new connection ended before any byte of an answer | on another upstream, if idempotent and without a body |
-//! | a byte of the answer came, or the deadline passed | never |
+//! | a byte of the answer came, the deadline passed, or the client left | never |
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -68,7 +68,8 @@ pub(super) async fn run(client: &mut Client, request: &Request) -> After {
         }
         Err(Failed::Unsent(error) | Failed::Unanswered(error) | Failed::Final(error)) => {
             let has_body = !matches!(request.framing, Framing::None | Framing::Length(0));
-            let close = has_body || !request.keep_alive || client.worker.drain.is_on();
+            let left = matches!(error, ProxyError::ClientLeft);
+            let close = left || has_body || !request.keep_alive || client.worker.drain.is_on();
             let answered = client
                 .answer(&error, request.method != Method::Head, close)
                 .await;

@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use super::deadline::Deadline;
@@ -54,6 +54,19 @@ fn poll_read(
             Poll::Ready(Err(IoError::Late))
         }
     }
+}
+
+/// Waits until the peer has reset the connection or, if `closing` is enough, closed its side of it. Reads nothing, and asks the
+/// kernel nothing: the runtime has been told already.
+pub(super) async fn has_left(peer: &WriteHalf<'_>, closing: bool) {
+    let signal = if closing {
+        // Of its two meanings, urgent data and a closed side, urgent data is never told of: no socket asks for it.
+        Interest::PRIORITY | Interest::ERROR
+    } else {
+        Interest::ERROR
+    };
+    // It fails only when the runtime ends.
+    let _ = peer.ready(signal).await;
 }
 
 /// Writes all of `bytes`.

@@ -1,9 +1,12 @@
 //! The upstream's answer, on its way to the client.
 
 use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::io::IoSlice;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::Instant;
@@ -15,7 +18,7 @@ use super::exchange::Failed;
 use super::http1::{
     self, BodyReader, BodyWriter, Delivery, Framing, Parsed, Pieces, ResponseHead, parse_response,
 };
-use super::io::{IoError, read_scratch, write_all, write_now};
+use super::io::{IoError, has_left, read_scratch, write_all, write_now};
 use super::relay::Relay;
 use super::worker::Worker;
 use crate::pool::Upstream;
@@ -130,7 +133,10 @@ impl Receive<'_> {
         let mut kept: Vec<u8> = Vec::new();
         let mut interims = 0;
         loop {
-            let n = match read_scratch(from, &self.worker.scratch, self.deadline).await {
+            let Some(read) = self.read_unless_left(from, to).await else {
+                return Err(Failed::Final(ProxyError::ClientLeft));
+            };
+            let n = match read {
                 Ok(n @ 1..) => n,
                 Ok(_) | Err(IoError::Broken) if kept.is_empty() && interims == 0 => {
                     return Err(Failed::Unanswered(ProxyError::closed(self.upstream)));
@@ -154,6 +160,23 @@ impl Receive<'_> {
                 rest.clear();
             }
         }
+    }
+
+    /// Reads into the worker's scratch buffer. `None`: the client has sent its whole request, and is gone.
+    async fn read_unless_left(
+        &mut self,
+        from: &mut ReadHalf<'_>,
+        client: &WriteHalf<'_>,
+    ) -> Option<Result<usize, IoError>> {
+        // Who asks for no further request may close their side and wait all the same.
+        let closing = self.worker.shared.abort_on_close && self.request.keep_alive;
+        let mut reading = pin!(read_scratch(from, &self.worker.scratch, self.deadline));
+        let mut leaving = pin!(has_left(client, closing));
+        poll_fn(|cx| match reading.as_mut().poll(cx) {
+            Poll::Pending if self.sent.get() => leaving.as_mut().poll(cx).map(|()| None),
+            read => read.map(Some),
+        })
+        .await
     }
 
     /// Looks at what came with the `n` bytes just read, and keeps what is not used up.

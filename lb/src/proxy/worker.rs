@@ -48,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) reports: Reports,
     pub(crate) access_log: bool,
+    pub(crate) abort_on_close: bool,
     /// Whether a service manager goes on listening when we end.
     pub(crate) inherited: bool,
 }

@@ -3,6 +3,7 @@
 mod bodies;
 mod faults;
 mod harness;
+mod leaving;
 mod limits;
 mod messages;
 mod stopping;
