@@ -138,7 +138,10 @@ impl Broker {
                 Woken::Job(event) => self.on_queue(event, now),
                 Woken::Worker(event) => self.on_worker(event),
                 Woken::Fronts => self.follow_fronts().await,
-                Woken::Time => self.state.tick(now),
+                Woken::Time => {
+                    self.state.tick(now);
+                    self.answer_again();
+                }
             }
             self.carry_out();
         }
@@ -193,7 +196,9 @@ impl Broker {
                         self.state.unpublished(id);
                     }
                 }
-                Act::Front { front, note } => self.answer(front, &note),
+                Act::Front { front, note } => {
+                    self.answer(front, &note);
+                }
                 Act::Worker { worker, note } => {
                     let mut frames = self.envelopes.remove(&worker).unwrap_or_default();
                     frames.push(note.write());
@@ -205,17 +210,27 @@ impl Broker {
         }
     }
 
-    /// A front end that is not known yet asks again when it is connected.
-    fn answer(&mut self, front: Option<String>, note: &Note) {
+    /// Tries what front ends did not take. One that takes nothing now is not asked to take more: others wait for us meanwhile.
+    fn answer_again(&mut self) {
+        for front in self.state.behind() {
+            while let Some(note) = self.state.again(&front)
+                && self.answer(Some(front.clone()), &note)
+            {}
+        }
+    }
+
+    /// `false` if its front end does not take it now. One that is not known yet asks again when it is connected.
+    fn answer(&mut self, front: Option<String>, note: &Note) -> bool {
         let frame = vec![note.write()];
         if let Some(front) = front
             && let Some(push) = self.to_fronts.get(&front)
         {
-            if push.try_send(frame).is_err() {
+            let sent = push.try_send(frame).is_ok();
+            if !sent {
                 debug!(%front, "a front end takes no answers now");
                 self.state.unsent(front, note);
             }
-            return;
+            return sent;
         }
         // Whose it is nobody knows: it is for that one to ask again.
         for (front, push) in &self.to_fronts {
@@ -223,6 +238,7 @@ impl Broker {
                 debug!(%front, "a front end takes no answers now");
             }
         }
+        true
     }
 
     async fn follow_fronts(&mut self) {

@@ -50,7 +50,8 @@ impl Default for Limits {
 pub(in crate::faas) enum Act {
     /// To a queue. If it is a job and cannot be sent, say so with [`State::unpublished`].
     Queue { topic: String, note: Note },
-    /// To the front end at this address, or to all. If it cannot be sent, say so with [`State::unsent`].
+    /// To the front end at this address, or to all. If it cannot be sent, say so with [`State::unsent`]; some
+    /// time later it is to be sent [`again`](State::again).
     Front { front: Option<String>, note: Note },
     /// To a worker that has asked for a queue.
     Worker { worker: Link, note: Note },
@@ -76,8 +77,8 @@ pub(in crate::faas) struct State {
     /// Requests that no queue has.
     waiting: VecDeque<String>,
     recent: Recent,
-    /// Answers among these that a front end did not take.
-    unsent: Vec<(String, String)>,
+    /// Answers among these that front ends did not take.
+    unsent: BTreeMap<String, BTreeSet<String>>,
     /// Where workers reach queues: by name those that tell it, which are also those that lose nothing.
     named: BTreeMap<String, String>,
     unnamed: BTreeSet<String>,
@@ -96,7 +97,7 @@ impl State {
             bytes: 0,
             waiting: VecDeque::new(),
             recent: Recent::default(),
-            unsent: Vec::new(),
+            unsent: BTreeMap::new(),
             named: BTreeMap::new(),
             unnamed: BTreeSet::new(),
             last_address: String::new(),
@@ -207,7 +208,21 @@ impl State {
 
     /// This answer could not be sent to that front end: it is tried again as long as it is kept.
     pub(in crate::faas) fn unsent(&mut self, front: String, note: &Note) {
-        self.unsent.extend(note.id.clone().map(|id| (front, id)));
+        self.unsent
+            .entry(front)
+            .or_default()
+            .extend(note.id.clone());
+    }
+
+    /// The front ends that did not take an answer.
+    pub(in crate::faas) fn behind(&self) -> Vec<String> {
+        self.unsent.keys().cloned().collect()
+    }
+
+    /// An answer that this front end did not take; for the time being it counts as taken.
+    pub(in crate::faas) fn again(&mut self, front: &str) -> Option<Note> {
+        let id = self.unsent.get_mut(front)?.pop_first()?;
+        Some(self.recent.get(&id)?.note())
     }
 
     /// A queue sent something.
@@ -248,12 +263,10 @@ impl State {
             !named.contains_key(topic) && now.saturating_duration_since(since) >= lease
         });
         self.recent.forget(now);
-        for (front, id) in std::mem::take(&mut self.unsent) {
-            if let Some(answer) = self.recent.get(&id) {
-                let (front, note) = (Some(front), answer.note());
-                self.acts.push(Act::Front { front, note });
-            }
-        }
+        self.unsent.retain(|_, ids| {
+            ids.retain(|id| self.recent.get(id).is_some());
+            !ids.is_empty()
+        });
         self.give(now);
     }
 

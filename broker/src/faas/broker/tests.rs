@@ -208,17 +208,31 @@ fn what_cannot_be_sent_waits() {
 fn an_answer_that_a_front_end_does_not_take_is_tried_again() {
     let mut scene = Scene::new();
     scene.queue(1, "a", true);
-    scene.ask("1");
-    scene.answer("1", "a");
-    scene
-        .state
-        .unsent("f".to_owned(), &Scene::note(r#"{"id":"1"}"#));
-    assert_eq!(scene.wait(Duration::from_millis(100)), ["f: 1 ok"]);
+    let unsent = |scene: &mut Scene, id: &str| {
+        let note = Scene::note(&format!(r#"{{"id":"{id}"}}"#));
+        scene.state.unsent("f".to_owned(), &note);
+    };
+    let again = |scene: &mut Scene| scene.state.again("f").and_then(|note| note.id);
+    for id in ["1", "2"] {
+        scene.ask(id);
+        scene.answer(id, "a");
+        unsent(&mut scene, id);
+        unsent(&mut scene, id); // it asked once more
+    }
     assert_eq!(scene.wait(Duration::from_millis(100)), none());
-    scene
-        .state
-        .unsent("f".to_owned(), &Scene::note(r#"{"id":"1"}"#));
-    assert_eq!(scene.wait(Duration::from_secs(90)), none(), "not for ever");
+    assert_eq!(scene.state.behind(), ["f"]);
+    // It takes the first and not the second.
+    assert_eq!(again(&mut scene).as_deref(), Some("1"));
+    assert_eq!(again(&mut scene).as_deref(), Some("2"));
+    assert_eq!(again(&mut scene), None);
+    unsent(&mut scene, "2");
+    scene.wait(Duration::from_millis(100));
+    assert_eq!(again(&mut scene).as_deref(), Some("2"));
+    scene.wait(Duration::from_millis(100));
+    assert!(scene.state.behind().is_empty(), "it has all");
+    unsent(&mut scene, "1");
+    scene.wait(Duration::from_secs(90));
+    assert!(scene.state.behind().is_empty(), "not for ever");
 }
 
 #[test]
