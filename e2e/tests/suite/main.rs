@@ -48,6 +48,7 @@ mod queues;
 mod registered;
 mod rendered;
 mod rotation;
+mod scripts;
 mod secured;
 mod stand_ins;
 mod template_data;
