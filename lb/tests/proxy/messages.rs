@@ -231,3 +231,23 @@ async fn what_two_parties_could_read_differently_never_reaches_an_upstream() {
     }
     assert_eq!(origin.seen(), [] as [&str; 0]);
 }
+
+#[tokio::test]
+async fn a_client_learns_which_protocol_a_426_asks_for() {
+    let origin = Origin::always(
+        "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n",
+    )
+    .await;
+    let proxy = Proxy::to(&[&origin]).await;
+    let mut client = proxy.connect().await;
+    for _ in 0..2 {
+        let answer = client.ask(GET).await;
+        assert_eq!(answer.status, 426);
+        let says = answer.head.contains("\r\nupgrade: websocket\r\n");
+        assert!(
+            says && answer.head.contains("\r\nconnection: upgrade\r\n"),
+            "{}",
+            answer.head
+        );
+    }
+}

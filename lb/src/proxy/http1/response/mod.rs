@@ -147,12 +147,27 @@ impl ResponseHead<'_, '_> {
             field::put_decimal(out, length);
             out.extend_from_slice(b"\r\n");
         }
-        if delivery.close {
-            out.extend_from_slice(b"connection: close\r\n");
-        } else if delivery.say_keep_alive {
-            out.extend_from_slice(b"connection: keep-alive\r\n");
-        }
+        let connection = match (self.write_offer(out), delivery) {
+            (true, Delivery { close: true, .. }) => "connection: upgrade, close\r\n",
+            (true, _) => "connection: upgrade\r\n",
+            (false, Delivery { close: true, .. }) => "connection: close\r\n",
+            (false, it) if it.say_keep_alive => "connection: keep-alive\r\n",
+            (false, _) => "",
+        };
+        out.extend_from_slice(connection.as_bytes());
         out.extend_from_slice(b"\r\n");
+    }
+
+    /// What a 426 asks for is its whole point, and it has to say so (RFC 9110 §15.5.22). Elsewhere the field is an offer to us.
+    fn write_offer(&self, out: &mut Vec<u8>) -> bool {
+        if self.status != 426 || self.upgrade.is_none() {
+            return false;
+        }
+        let offers = self.fields.iter();
+        for header in offers.filter(|it| field::kind(it.name) == Kind::Upgrade) {
+            field::put(out, b"upgrade", header.value);
+        }
+        true
     }
 
     /// Appends this 101 as it goes to the client.

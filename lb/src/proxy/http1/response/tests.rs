@@ -159,3 +159,41 @@ proptest! {
         let _ = parse(&text, Method::Head, &mut storage());
     }
 }
+
+#[test]
+fn a_426_says_what_it_asks_for_and_nothing_else_offers_an_upgrade() {
+    let written = |status: &str, delivery| {
+        let text = format!(
+            "HTTP/1.1 {status} X\r\nUpgrade: websocket\r\nConnection: upgrade\r\nUpgrade: x/2\r\nContent-Length: 0\r\n\r\n"
+        );
+        let mut storage = storage();
+        let Ok(Parsed::Complete(head)) = parse(text.as_bytes(), Method::Safe, &mut storage) else {
+            panic!("{text:?}");
+        };
+        let mut out = Vec::new();
+        head.write(delivery, &mut out);
+        String::from_utf8(out).expect("text")
+    };
+    let close = Delivery {
+        close: true,
+        ..DELIVERY
+    };
+    let old = Delivery {
+        say_keep_alive: true,
+        ..DELIVERY
+    };
+    for (delivery, connection) in [
+        (DELIVERY, "connection: upgrade\r\n"),
+        (close, "connection: upgrade, close\r\n"),
+        (old, "connection: upgrade\r\n"),
+    ] {
+        let end =
+            format!("content-length: 0\r\nupgrade: websocket\r\nupgrade: x/2\r\n{connection}\r\n");
+        let out = written("426", delivery);
+        assert!(out.ends_with(&end), "{out}");
+        assert_eq!(out.matches("pgrade:").count(), 2, "{out}");
+    }
+    for status in ["200", "400", "503"] {
+        assert!(!written(status, DELIVERY).contains("pgrade"), "{status}");
+    }
+}
