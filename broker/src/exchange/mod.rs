@@ -1,30 +1,31 @@
 //! The broker as its peers see it: frames of a connection in, frames to connections out.
 //!
-//! It joins the dialects with the core: remembers how each worker speaks, gives clients who cannot say them their time and
-//! patience, and answers questions about the broker itself. Pure like both: no socket, no clock.
+//! It joins the dialects with the core, and remembers how each worker speaks and who has shown which key. Pure like both: no
+//! socket, no clock.
 
+mod clients;
 mod elsewhere;
+mod manner;
+mod workers;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
 use self::elsewhere::Elsewhere;
+pub use self::manner::Manner;
 use crate::{
     core::{
         Broker, Census, Counters, Limits,
         keep::{KeptAnswer, KeptRequest},
         message::{
-            Beats, ClientKey, Delivery, Event, Frames, Input, NewRequest, Output, Peer, Ready,
-            Refusal, RequestName, Retry, ReturnAddress, ToClient, ToWorker,
+            ClientKey, Delivery, Event, Frames, Input, Output, Peer, ReturnAddress, ToClient,
+            ToWorker,
         },
         report::{Latency, ServiceReport},
     },
-    dialect::{
-        self, AskHeaders, ClientDialect, ClientWish, Said, WorkerDialect, WorkerReport,
-        zwp::WelcomeHeaders,
-    },
+    dialect::{self, ClientDialect, Said, WorkerDialect, zwp::WelcomeHeaders},
     federation::Neighbour,
 };
 
@@ -35,45 +36,6 @@ pub enum Port {
     Front,
     /// The workers' own.
     Back,
-}
-
-/// How the broker treats its peers.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Manner {
-    /// The broker's name, as it tells workers.
-    pub name: String,
-    /// The service of clients and workers that name none.
-    pub default_service: String,
-    /// How long a client waits that does not say it.
-    pub timeout: Duration,
-    /// How long a client waits that cannot say it.
-    pub foreign_timeout: Duration,
-    /// How long a native worker may keep a request without a sign that it works on it.
-    pub lease: Duration,
-    /// How long other workers may, who cannot give one.
-    pub foreign_lease: Duration,
-    /// Silence after which a native worker is lost.
-    pub silence: Duration,
-    /// Silence after which an idle MDP worker is lost: three of its usual beats of 2.5 s, and a little.
-    pub foreign_silence: Duration,
-    /// Whether MDP clients get errors as a body; their protocol has none.
-    pub mdp_errors: bool,
-}
-
-impl Default for Manner {
-    fn default() -> Self {
-        Self {
-            name: "mq".to_owned(),
-            default_service: "default".to_owned(),
-            timeout: Duration::from_secs(30),
-            foreign_timeout: Duration::from_secs(300),
-            lease: Duration::from_secs(30),
-            foreign_lease: Duration::from_secs(300),
-            silence: Duration::from_secs(3),
-            foreign_silence: Duration::from_secs(8),
-            mdp_errors: false,
-        }
-    }
 }
 
 /// Something for the owner of the sockets to do.
@@ -270,151 +232,6 @@ impl Exchange {
         self.garbage
     }
 
-    fn client(
-        &mut self,
-        dialect: ClientDialect,
-        from: ReturnAddress,
-        wish: ClientWish,
-        now: Instant,
-    ) -> Vec<Act> {
-        match wish {
-            ClientWish::Request { id, headers, .. }
-                if headers.hop > 0 && !self.may_hand_over(from.peer) =>
-            {
-                let why = "this key may not hand requests over: it is not among --curve-brokers";
-                self.turn_away(from, id.unwrap_or_default(), (403, why.into()))
-            }
-            ClientWish::Request {
-                service,
-                id,
-                headers,
-                body,
-            } => {
-                let request = self.request(dialect, from, (service, id, body), headers);
-                self.feed(Input::Request(request), now)
-            }
-            ClientWish::Cancel(id) => {
-                let (client, key) = (from.peer, self.key(from.peer));
-                let name = RequestName { key, id };
-                self.feed(Input::Cancel { client, name }, now)
-            }
-            ClientWish::Management { name, about } => {
-                let code: &'static [u8] = match about {
-                    Some(service) if self.core.is_served(&service) => b"200",
-                    Some(_) => b"404",
-                    None => b"501",
-                };
-                let answer = ToClient::Final {
-                    id: Bytes::new(),
-                    service: String::from_utf8_lossy(&name).into(),
-                    body: vec![Bytes::from_static(code)],
-                };
-                self.to_client(from, answer).into_iter().collect()
-            }
-            ClientWish::Malformed(id, why) => self.turn_away(from, id, (400, why.to_string())),
-        }
-    }
-
-    /// Refuses what the core does not get to see.
-    fn turn_away(&self, from: ReturnAddress, id: Bytes, (code, why): (u16, String)) -> Vec<Act> {
-        let error = ToClient::Error {
-            id,
-            service: "".into(),
-            refusal: Refusal {
-                code,
-                text: Bytes::from(why),
-                retry_after: None,
-                maybe_executed: false,
-            },
-        };
-        self.to_client(from, error).into_iter().collect()
-    }
-
-    fn request(
-        &self,
-        dialect: ClientDialect,
-        from: ReturnAddress,
-        (service, id, body): (Option<Bytes>, Option<Bytes>, Frames),
-        headers: AskHeaders,
-    ) -> NewRequest {
-        let native = dialect == ClientDialect::Native;
-        let usual = if native {
-            self.manner.timeout
-        } else {
-            self.manner.foreign_timeout
-        };
-        let default_service = || Bytes::from(self.manner.default_service.clone());
-        let over = headers.hop > 0;
-        let (id, handed) = match over {
-            true => (None, Some(id.unwrap_or_default())),
-            false => (id, None),
-        };
-        NewRequest {
-            key: self.key(from.peer),
-            from,
-            id,
-            service: service.unwrap_or_else(default_service),
-            timeout: headers.timeout_ms.map_or(usual, Duration::from_millis),
-            retry: match headers.retry.as_deref() {
-                Some("never") => Retry::Never,
-                _ => Retry::Safe,
-            },
-            ack: headers.ack,
-            stream: headers.stream || dialect.takes_parts(),
-            // Who cannot read an error is better served by waiting.
-            patient: !native,
-            trace: headers.trace.map(Into::into),
-            handed,
-            body,
-        }
-    }
-
-    fn worker(
-        &mut self,
-        worker: Peer,
-        dialect: WorkerDialect,
-        report: WorkerReport,
-        now: Instant,
-    ) -> Vec<Act> {
-        let input = match report {
-            WorkerReport::Ready { services, capacity } => {
-                let ready = self.offer(&dialect, services, capacity);
-                self.workers.insert(worker, dialect);
-                Input::Ready { worker, ready }
-            }
-            other => {
-                self.workers.entry(worker).or_insert(dialect);
-                report_input(worker, other)
-            }
-        };
-        self.feed(input, now)
-    }
-
-    fn offer(&self, dialect: &WorkerDialect, services: Vec<Bytes>, capacity: u8) -> Ready {
-        let services = if services.is_empty() {
-            vec![Bytes::from(self.manner.default_service.clone())]
-        } else {
-            services
-        };
-        let native = matches!(dialect, WorkerDialect::Native(_));
-        let (beats, silence, lease) = match dialect {
-            WorkerDialect::Native(_) => (Beats::Always, self.manner.silence, self.manner.lease),
-            WorkerDialect::Mdp(..) => (
-                Beats::WhenIdle,
-                self.manner.foreign_silence,
-                self.manner.foreign_lease,
-            ),
-            WorkerDialect::Req(_) => (Beats::Never, Duration::MAX, self.manner.foreign_lease),
-        };
-        Ready {
-            services,
-            capacity: if native { capacity.into() } else { 1 },
-            beats,
-            silence,
-            lease,
-        }
-    }
-
     fn feed(&mut self, input: Input, now: Instant) -> Vec<Act> {
         let outputs = self.core.on(input, now);
         let acts = outputs.into_iter().filter_map(|output| self.act(output));
@@ -456,36 +273,6 @@ impl Exchange {
             frames,
             delivery: None,
         })
-    }
-}
-
-fn report_input(worker: Peer, report: WorkerReport) -> Input {
-    match report {
-        WorkerReport::Partial(delivery, body) => Input::Partial {
-            worker,
-            delivery,
-            body,
-        },
-        WorkerReport::Final(delivery, body) => Input::Final {
-            worker,
-            delivery,
-            body,
-        },
-        WorkerReport::Fail(delivery, code, retryable, text) => Input::Fail {
-            worker,
-            delivery,
-            code,
-            retryable,
-            text,
-        },
-        WorkerReport::Heartbeat(running) => Input::Heartbeat { worker, running },
-        WorkerReport::Extend(delivery, by) => Input::Extend {
-            worker,
-            delivery,
-            by,
-        },
-        WorkerReport::Drain => Input::WorkerDrain(worker),
-        WorkerReport::Bye | WorkerReport::Ready { .. } => Input::Bye(worker),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Whole conversations, frame by frame, of every kind of peer with every other; and frames that are almost right.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
