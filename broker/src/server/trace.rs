@@ -119,7 +119,7 @@ impl Tracer {
             },
             None => None,
         };
-        while let Some(push) = &self.push
+        while let Some(push) = &mut self.push
             && let Some(line) = self.early.pop_front()
         {
             let sent = push.try_send(vec![line]).is_ok();
@@ -151,7 +151,7 @@ impl Tracer {
             dropped: (self.pending > 0).then_some(self.pending),
         };
         let text = Bytes::from(serde_json::to_vec(&line).unwrap_or_default());
-        let sent = match &self.push {
+        let sent = match &mut self.push {
             Some(push) => push.try_send(vec![text]).is_ok(),
             None if self.early.len() < EARLY => {
                 self.early.push_back(text);

@@ -1,6 +1,6 @@
 //! A DEALER with one connection: how a worker or a client of ours reaches one broker.
 //!
-//! It connects again by itself, and tells when the connection comes and goes.
+//! It connects again by itself, to who has refused it as well, and tells when the connection comes and goes.
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,9 @@ use omq_tokio::{
 };
 use tracing::debug;
 
-use super::{Error, Frames, SendError, curve::Pass, endpoint, frames_of, options, send_error};
+use super::{
+    Error, Frames, SendError, curve::Pass, endpoint, frames_of, options, redial::Redial, send_error,
+};
 
 /// Something that happened at a DEALER.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -28,6 +30,7 @@ pub enum DealerEvent {
 pub struct Dealer {
     socket: Socket,
     monitor: MonitorStream,
+    redial: Redial,
     ready: VecDeque<DealerEvent>,
     up: bool,
 }
@@ -55,10 +58,11 @@ impl Dealer {
         let options = Pass::apply(pass, options(max_body));
         let socket = Socket::try_new(SocketType::Dealer, options).map_err(ended)?;
         let monitor = socket.monitor();
-        socket.connect(target).await.map_err(ended)?;
+        socket.connect(target.clone()).await.map_err(ended)?;
         Ok(Self {
             socket,
             monitor,
+            redial: Redial::new(target),
             ready: VecDeque::new(),
             up: false,
         })
@@ -89,6 +93,7 @@ impl Dealer {
                     let message = message.map_err(|error| Error::Ended(error.to_string()))?;
                     self.ready.push_back(DealerEvent::Message(frames_of(&message)));
                 }
+                () = self.redial.due() => self.redial.connect(&self.socket),
             }
         }
     }
@@ -113,6 +118,7 @@ impl Dealer {
     }
 
     fn monitored(&mut self, event: &MonitorEvent) {
+        self.redial.monitored(event);
         match event {
             MonitorEvent::HandshakeSucceeded { .. } => self.set_up(true),
             MonitorEvent::Disconnected { .. } => self.set_up(false),

@@ -11,6 +11,7 @@ mod hub;
 mod pipe;
 mod pipeline;
 mod publisher;
+mod redial;
 mod router;
 
 use std::time::Duration;

@@ -16,7 +16,9 @@ use tracing::debug;
 use super::{
     Error, Frames, Link, SendError,
     curve::{Guard, Owners, Pass},
-    endpoint, frames_of, options, send_error,
+    endpoint, frames_of, options,
+    redial::Redial,
+    send_error,
 };
 
 /// Something that happened at a [`Pipe`].
@@ -41,6 +43,7 @@ pub struct Pipe {
     monitor: MonitorStream,
     kind: SocketType,
     bound: Option<String>,
+    redial: Option<Redial>,
     links: FxHashMap<Link, Option<Bytes>>,
     ready: VecDeque<PipeEvent>,
 }
@@ -210,6 +213,7 @@ impl Pipe {
             monitor,
             kind,
             bound: None,
+            redial: None,
             links: FxHashMap::default(),
             ready: VecDeque::new(),
         })
@@ -221,10 +225,9 @@ impl Pipe {
     }
 
     async fn connect(&mut self, address: &str) -> Result<(), Error> {
-        self.socket
-            .connect(endpoint(address)?)
-            .await
-            .map_err(ended)?;
+        let target = endpoint(address)?;
+        self.socket.connect(target.clone()).await.map_err(ended)?;
+        self.redial = Some(Redial::new(target));
         Ok(())
     }
 
@@ -258,6 +261,12 @@ impl Pipe {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(event);
             }
+            let again = async {
+                match &self.redial {
+                    Some(redial) => redial.due().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 told = self.monitor.recv() => match told {
@@ -269,6 +278,9 @@ impl Pipe {
                     let message = message.map_err(ended)?;
                     return Ok(PipeEvent::Message(frames_of(&message)));
                 }
+                () = again => if let Some(redial) = &mut self.redial {
+                    redial.connect(&self.socket);
+                },
             }
         }
     }
@@ -300,6 +312,9 @@ impl Pipe {
     }
 
     fn monitored(&mut self, event: MonitorEvent) {
+        if let Some(redial) = &mut self.redial {
+            redial.monitored(&event);
+        }
         match event {
             MonitorEvent::HandshakeSucceeded { peer, .. } => {
                 let link = Link(peer.connection_id);

@@ -2,13 +2,15 @@
 //!
 //! A pusher never waits for its logger: what does not fit is the caller's to count.
 
-use omq_tokio::{Error as LibraryError, Message, Socket, SocketType};
+use omq_tokio::{Error as LibraryError, Message, MonitorStream, Socket, SocketType};
 use tracing::debug;
 
 use super::{
     Error, Frames, SendError,
     curve::{Guard, Owners, Pass},
-    endpoint, frames_of, options, send_error,
+    endpoint, frames_of, options,
+    redial::Redial,
+    send_error,
 };
 
 fn ended(error: LibraryError) -> Error {
@@ -19,6 +21,8 @@ fn ended(error: LibraryError) -> Error {
 #[derive(Debug)]
 pub struct Push {
     socket: Socket,
+    monitor: MonitorStream,
+    redial: Redial,
 }
 
 impl Push {
@@ -42,15 +46,24 @@ impl Push {
         let target = endpoint(address)?;
         let options = Pass::apply(pass, options(max_body));
         let socket = Socket::try_new(SocketType::Push, options).map_err(ended)?;
-        socket.connect(target).await.map_err(ended)?;
-        Ok(Self { socket })
+        let monitor = socket.monitor();
+        socket.connect(target.clone()).await.map_err(ended)?;
+        Ok(Self {
+            socket,
+            monitor,
+            redial: Redial::new(target),
+        })
     }
 
     /// Sends now or not at all. Before the first connection stands, a limited number of messages is kept.
     ///
     /// # Errors
     /// If nobody takes it.
-    pub fn try_send(&self, frames: Frames) -> Result<(), SendError> {
+    pub fn try_send(&mut self, frames: Frames) -> Result<(), SendError> {
+        while let Ok(event) = self.monitor.try_recv() {
+            self.redial.monitored(&event);
+        }
+        self.redial.connect(&self.socket);
         let sent = self.socket.try_send(Message::multipart(frames));
         sent.map_err(|error| send_error(&error))
     }

@@ -1,6 +1,12 @@
 //! The seam between our own sockets; that it holds against libzmq is shown by the conformance tests.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::time::timeout;
 
@@ -140,7 +146,7 @@ async fn a_logger_gets_what_was_pushed_before_it_was_there() {
         .expect("a free port");
     let address = probe.bound().to_owned();
     probe.close().await;
-    let push = Push::connect(&address, MAX_BODY).await.expect("an address");
+    let mut push = Push::connect(&address, MAX_BODY).await.expect("an address");
     push.try_send(one("early")).expect("some are kept");
     let pull = Pull::bind(&address, MAX_BODY)
         .await
@@ -261,4 +267,67 @@ async fn only_allowed_keys_get_in_and_nobody_takes_an_identity_over() {
     let (sent, frames) = tokio::join!(again.send(Message::single("again")), frames);
     sent.expect("it is sent");
     assert_eq!(frames, ["again"]);
+}
+
+#[tokio::test]
+async fn who_was_refused_comes_in_when_the_list_has_it() {
+    let (ours, theirs) = (Keys::generate(), Keys::generate());
+    let pass = Pass::new(theirs.clone(), ours.public());
+    let listed = Arc::new(AtomicBool::new(false));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let guard = {
+        let (listed, asked) = (Arc::clone(&listed), Arc::clone(&asked));
+        Guard::new(ours, move |_| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            listed.load(Ordering::Relaxed)
+        })
+    };
+    let any = "tcp://127.0.0.1:0";
+    let mut router = Router::bind_with(&[any.to_owned()], MAX_BODY, Some(&guard))
+        .await
+        .expect("free");
+    let mut publisher = Pipe::publish_newest_with(any, MAX_BODY, 1, Some(&guard))
+        .await
+        .expect("free");
+    let pull = Pull::bind_with(any, MAX_BODY, Some(&guard))
+        .await
+        .expect("free");
+    let pass = Some(&pass);
+    let mut dealer = Dealer::connect_with(&router.bound()[0], MAX_BODY, pass)
+        .await
+        .expect("an address");
+    let mut ear = Pipe::subscribe_with(publisher.bound(), MAX_BODY, "", pass)
+        .await
+        .expect("an address");
+    let mut push = Push::connect_with(pull.bound(), MAX_BODY, pass)
+        .await
+        .expect("an address");
+    let up = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(5));
+        let (mut dealer_up, mut ear_up) = (false, false);
+        while !(dealer_up && ear_up) {
+            tokio::select! {
+                event = dealer.event() => dealer_up |= event.expect("it lives") == DealerEvent::Up,
+                event = ear.event() => ear_up |= matches!(event.expect("it lives"), PipeEvent::Up(_)),
+                event = router.event() => panic!("nobody says anything: {event:?}"),
+                event = publisher.event() => drop(event.expect("the socket lives")),
+                // Each has been refused more than once.
+                _ = ticks.tick() => {
+                    let _ = push.try_send(vec!["line".into()]);
+                    listed.store(asked.load(Ordering::Relaxed) > 8, Ordering::Relaxed);
+                }
+            }
+        }
+    };
+    timeout(LIMIT, up).await.expect("in time");
+    let line = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(5));
+        loop {
+            tokio::select! {
+                line = pull.receive() => return line.expect("the socket lives"),
+                _ = ticks.tick() => drop(push.try_send(vec!["line".into()])),
+            }
+        }
+    };
+    assert_eq!(timeout(LIMIT, line).await.expect("in time"), ["line"]);
 }

@@ -189,6 +189,20 @@ fn brokers_with_keys_of_their_own_are_told_of_each_other_by_a_list() {
 }
 
 #[test]
+fn a_list_may_grow_while_brokers_run() {
+    let registry = Registry::start(Kind::Embedded);
+    let ring = Ring::new(&["one", "two", "peer"], &["one"]);
+    let home = ring.listing(&registry, "one", &[]);
+    let _worker = ring.worker(&registry, &home, "one", "up");
+    // It would listen to the other one, which does not let it.
+    let other = ring.listing(&registry, "two", &[]);
+    says(&home, "refused: this key is not among the allowed ones");
+    says(&other, "refused: is this key on the list there?");
+    ring.list("brokers", &["one", "two"]);
+    ring.serves(&other, "two");
+}
+
+#[test]
 fn without_a_registry_addresses_come_with_the_files_of_their_keys() {
     let registry = Registry::start(Kind::Embedded);
     let ring = Ring::new(&["one", "two", "stranger", "peer"], &["one", "two"]);

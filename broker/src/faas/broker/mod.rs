@@ -223,7 +223,7 @@ impl Broker {
     fn answer(&mut self, front: Option<String>, note: &Note) -> bool {
         let frame = vec![note.write()];
         if let Some(front) = front
-            && let Some(push) = self.to_fronts.get(&front)
+            && let Some(push) = self.to_fronts.get_mut(&front)
         {
             let sent = push.try_send(frame).is_ok();
             if !sent {
@@ -233,7 +233,7 @@ impl Broker {
             return sent;
         }
         // Whose it is nobody knows: it is for that one to ask again.
-        for (front, push) in &self.to_fronts {
+        for (front, push) in &mut self.to_fronts {
             if push.try_send(frame.clone()).is_err() {
                 debug!(%front, "a front end takes no answers now");
             }
