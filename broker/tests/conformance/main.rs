@@ -17,9 +17,12 @@ use std::{
 use broker::{
     core::Limits,
     exchange::Manner,
+    federation::coordinator::Coordinator,
     server::{Config, Server},
     zsock::curve::{Guard, Keys},
 };
+
+use tokio_util::sync::CancellationToken;
 
 /// No test waits longer for anything.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -360,4 +363,32 @@ fn curve_keys_of_libzmq() {
     let broker = Broker::start_with(ANY_PORT, Some(guard));
     let (public, secret) = (theirs.public().to_string(), theirs.expose_secret());
     broker.client(&["curve", &server, &public, &secret]);
+}
+
+#[test]
+fn news_by_libzmq_through_a_coordinator_with_curve_keys() {
+    if !peers_are_there() {
+        return;
+    }
+    let (ours, theirs) = (Keys::generate(), Keys::generate());
+    let allowed = theirs.public();
+    let server = ours.public().to_string();
+    let guard = Guard::new(ours, move |key| key == allowed);
+    let (public, secret) = (theirs.public().to_string(), theirs.expose_secret());
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let coordinator = Coordinator::bind(ANY_PORT, ANY_PORT, Some(&guard)).await;
+        let coordinator = coordinator.expect("free ports");
+        let keys = ["news", &server, &public, &secret];
+        let peer = Peer::start(coordinator.inward(), coordinator.outward(), &keys);
+        let stop = CancellationToken::new();
+        let told = async {
+            let told = tokio::task::spawn_blocking(|| peer.succeed());
+            told.await
+                .expect("it was told what was said, and nobody else");
+            stop.cancel();
+        };
+        let (ended, ()) = tokio::join!(coordinator.run(stop.clone()), told);
+        ended.expect("a clean end");
+    });
 }

@@ -183,9 +183,13 @@ def cbw_worker(front, back, name, variant, work_ms="0"):
         send([client, *divider, request.upper()])
 
 
+def curve_keys(server, public, secret):
+    return {"CURVE_SERVERKEY": server.encode(), "CURVE_PUBLICKEY": public.encode(), "CURVE_SECRETKEY": secret.encode()}
+
+
 def curve(front, back, server, public, secret):
     """Client and worker with an allowed key; one without a key gets no answer."""
-    keys = {"CURVE_SERVERKEY": server.encode(), "CURVE_PUBLICKEY": public.encode(), "CURVE_SECRETKEY": secret.encode()}
+    keys = curve_keys(server, public, secret)
     stranger = socket(zmq.DEALER, front, RCVTIMEO=500)
     stranger.send(b"hello")
     worker, client = socket(zmq.REQ, front, **keys), socket(zmq.REQ, front, **keys)
@@ -200,6 +204,28 @@ def curve(front, back, server, public, secret):
         sys.exit(f"a stranger got {stranger.recv()!r}")
     except zmq.Again:
         pass
+
+
+def news(inward, outward, server, public, secret):
+    """Publisher and subscriber with an allowed key; those without a key, or with one of their own, tell and hear nothing."""
+    keys = curve_keys(server, public, secret)
+    other = curve_keys(server, *(key.decode() for key in zmq.curve_keypair()))
+    ear, mouth = socket(zmq.SUB, outward, SUBSCRIBE=b"ZW", **keys), socket(zmq.PUB, inward, **keys)
+    ears = [socket(zmq.SUB, outward, SUBSCRIBE=b"", **it) for it in ({}, other)]
+    mouths = [socket(zmq.PUB, inward, **it) for it in ({}, other)]
+    for number in range(200):
+        mouth.send_multipart([b"other", b"not subscribed to"])
+        mouth.send_multipart([b"ZWF1", b"told"])
+        for stranger in mouths:
+            stranger.send_multipart([b"ZWF1", b"lies"])
+        if ear.poll(100):
+            equal(ear.recv_multipart(), [b"ZWF1", b"told"])
+            if number > 5:
+                break
+    else:
+        sys.exit("nothing was heard")
+    for stranger in ears:
+        equal(stranger.poll(0), 0)
 
 
 if __name__ == "__main__":
