@@ -257,7 +257,8 @@ fn encode(text: &str) -> String {
     encoded
 }
 
-fn decode(text: &str, plus_is_space: bool) -> Option<String> {
+/// What percent-escapes stand for; `None` if one has no two hexadecimal digits.
+pub(super) fn decode(text: &str, plus_is_space: bool) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes().iter();
     while let Some(byte) = rest.next() {

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use crate::registry::answer::{Answer, Failure};
 use crate::registry::duration;
-use crate::registry::request::{Call, MAX_WAIT};
+use crate::registry::request::{Call, MAX_WAIT, decode};
 use crate::registry::state::State;
 
 /// How long a request may take that does not wait for a change.
@@ -93,13 +93,13 @@ impl Upstream {
             return format!("{}?{query}", uri.path());
         }
         let pairs = query.split('&').filter_map(|pair| {
-            let Some(index) = pair.strip_prefix("index=") else {
-                return Some(pair.to_owned());
-            };
-            match index.parse() {
-                Ok(index) => self.lowered(index).map(|index| format!("index={index}")),
-                // The target says what is wrong with it.
-                Err(_) => Some(pair.to_owned()),
+            match parameter(pair) {
+                (name, index) if name == "index" => match index.parse() {
+                    Ok(index) => self.lowered(index).map(|index| format!("index={index}")),
+                    // The target says what is wrong with it.
+                    Err(_) => Some(pair.to_owned()),
+                },
+                _ => Some(pair.to_owned()),
             }
         });
         let pairs: Vec<String> = pairs.collect();
@@ -127,14 +127,23 @@ fn has_indexes(uri: &Uri) -> bool {
     !uri.path().starts_with("/v1/event/")
 }
 
+/// Name and value of one parameter as the target reads them: a name with an escape in it is the same name.
+fn parameter(pair: &str) -> (String, String) {
+    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+    // What cannot be decoded was refused before; here it is nobody's name.
+    let decoded = |text: &str| decode(text, true).unwrap_or_else(|| text.to_owned());
+    (decoded(name), decoded(value))
+}
+
 /// How long a request may take.
 fn limit(uri: &Uri) -> Duration {
-    let pairs = || uri.query().unwrap_or_default().split('&');
-    let value = |name: &str| pairs().find_map(|pair| pair.strip_prefix(name));
-    if value("index=").is_none() && value("hash=").is_none() {
+    let pairs = uri.query().unwrap_or_default().split('&');
+    let parameters: Vec<_> = pairs.map(parameter).collect();
+    let value = |wanted: &str| parameters.iter().find(|(name, _)| name == wanted);
+    if value("index").is_none() && value("hash").is_none() {
         return REQUEST_LIMIT;
     }
-    let wait = value("wait=").and_then(|text| duration::parse(text).ok());
+    let wait = value("wait").and_then(|(_, text)| duration::parse(text).ok());
     let wait = match wait.and_then(|wait| u64::try_from(wait).ok()) {
         Some(nanoseconds) if nanoseconds > 0 => Duration::from_nanos(nanoseconds).min(MAX_WAIT),
         _ => DEFAULT_WAIT,
@@ -176,12 +185,12 @@ pub(in crate::registry) async fn forward(
     }
 }
 
-/// Path and query without the parameter `token`.
+/// Path and query without the parameter `token`, however its name is written.
 fn without_token(target: &str) -> String {
     let Some((path, query)) = target.split_once('?') else {
         return target.to_owned();
     };
-    let others = query.split('&').filter(|pair| !pair.starts_with("token="));
+    let others = query.split('&').filter(|pair| parameter(pair).0 != "token");
     format!("{path}?{}", others.collect::<Vec<_>>().join("&"))
 }
 
@@ -246,6 +255,7 @@ mod tests {
             // Never shown by this process.
             ("/v1/x?index=1008", "/v1/x?"),
             ("/v1/x?index=abc", "/v1/x?index=abc"),
+            ("/v1/x?%69ndex=%31007", "/v1/x?index=7"),
             ("/v1/x", "/v1/x"),
             ("/v1/kv/a%2Fb?raw", "/v1/kv/a%2Fb?raw"),
             ("/v1/event/list?index=12", "/v1/event/list?index=12"),
@@ -259,6 +269,8 @@ mod tests {
         for (target, expected) in [
             ("/v1/x?token=a&passing", "/v1/x?passing"),
             ("/v1/x?tokens=a", "/v1/x?tokens=a"),
+            ("/v1/x?%74oken=a&tag=%74oken", "/v1/x?tag=%74oken"),
+            ("/v1/x?tag=b&to%6Ben=%61&token", "/v1/x?tag=b"),
             ("/v1/x", "/v1/x"),
         ] {
             assert_eq!(without_token(target), expected);
@@ -271,6 +283,7 @@ mod tests {
             ("/v1/x", 0),
             ("/v1/x?wait=10m", 0),
             ("/v1/x?index=1", 300),
+            ("/v1/x?inde%78=1&wai%74=60%30s", 600),
             ("/v1/x?index=1&wait=600s", 600),
             ("/v1/x?index=1&wait=9999h", 600),
             ("/v1/x?hash=a&wait=2m", 120),
