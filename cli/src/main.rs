@@ -50,6 +50,9 @@ fn main() -> ExitCode {
     if init::is_due() {
         return init::run();
     }
+    if run::warden::is_due() {
+        return run::warden::run();
+    }
     let arguments = match Arguments::try_parse_from(args::two_dashes(std::env::args_os())) {
         Ok(arguments) => arguments,
         Err(error) => return args::refuse(&error),

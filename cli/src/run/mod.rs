@@ -5,6 +5,7 @@
 
 mod plan;
 mod signals;
+pub(crate) mod warden;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -17,7 +18,7 @@ use rustix::process::Signal;
 use tokio::time;
 use tracing::info;
 
-use self::signals::Signals;
+use self::{signals::Signals, warden::Warden};
 use crate::{
     args::{Global, duration},
     connect,
@@ -40,7 +41,8 @@ Examples:
 The program gets PORT in its environment; {port} in its arguments is replaced. A first SIGINT or
 SIGTERM deregisters it, waits until balancers have noticed, and is then passed on; a second one is
 passed on at once; a third one kills. SIGHUP is passed on as it comes. The exit status is the
-program's, or 128 and the number of the signal that ended it.";
+program's, or 128 and the number of the signal that ended it. If turno itself is killed (SIGKILL),
+the program gets SIGTERM, and ten seconds later SIGKILL, from a process that turno starts for that.";
 
 /// Runs a program and keeps it in the registry while it runs
 #[derive(Debug, Args)]
@@ -96,8 +98,12 @@ pub(crate) async fn run(args: RunArgs, global: &Global) -> Result<(), Failure> {
     let service = plan::registration(&args, SocketAddr::new(ip, port))?;
     // Before the program starts, so that no signal can end us and leave it alone.
     let mut signals = Signals::watch()?;
+    let mut warden = Warden::start();
     let mut process = Process::spawn(&mut plan::command(&args.command, port))
         .map_err(|error| Failure::failed(plan::cannot_start(&args.command[0], &error)))?;
+    if let Some(group) = process.id() {
+        warden.watch(group);
+    }
     info!(
         pid = process.id(),
         port,
@@ -106,7 +112,8 @@ pub(crate) async fn run(args: RunArgs, global: &Global) -> Result<(), Failure> {
         "started"
     );
     let presence = Presence::start(client, service);
-    let status = supervise(&mut process, presence, &mut signals).await?;
+    let status = supervise(&mut process, &mut warden, presence, &mut signals).await?;
+    warden.dismiss();
     match shell_status(status) {
         0 => Ok(()),
         status => Err(Failure::Status(status)),
@@ -116,12 +123,15 @@ pub(crate) async fn run(args: RunArgs, global: &Global) -> Result<(), Failure> {
 /// Waits for the end of the program, passing signals on in good order.
 async fn supervise(
     process: &mut Process,
+    warden: &mut Warden,
     presence: Presence,
     signals: &mut Signals,
 ) -> Result<ExitStatus, Failure> {
     let first = loop {
         tokio::select! {
             ended = process.wait() => {
+                // Deregistering takes time, and the program's number may be another's by then.
+                warden.dismiss();
                 presence.leave().await;
                 return Ok(ended?);
             }

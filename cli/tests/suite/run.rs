@@ -142,6 +142,49 @@ fn three_signals_end_a_deaf_program() {
     assert_eq!(program.ended().code(), Some(137), "{}", program.stderr());
 }
 
+/// Somebody who answers SIGTERM with a word, after starting somebody else, who holds standard output as well.
+const FAMILY: &str = "trap 'echo told; exit 0' TERM; sh -c 'while :; do sleep 0.05; done' & \
+     echo up; while :; do sleep 0.05; done";
+
+#[test]
+fn a_program_does_not_outlive_us_when_we_are_killed() {
+    let registry = Registry::start();
+    let mut program = run(&registry, "--id web-1", FAMILY);
+    program.line("up", |line| (line == "up").then_some(()));
+    program.signal(Signal::KILL);
+    // Which waits for the end of standard output: of everybody who holds it.
+    assert_eq!(program.ended().code(), None, "{}", program.stderr());
+    assert!(program.stdout().contains("told"), "{}", program.stdout());
+    assert!(
+        program.stderr().contains("run was killed"),
+        "{}",
+        program.stderr()
+    );
+}
+
+#[test]
+fn nor_does_one_that_is_deaf() {
+    let registry = Registry::start();
+    let script = "trap 'echo deaf' TERM; echo up; while :; do sleep 0.05; done";
+    let mut program = run(&registry, "", script);
+    program.line("up", |line| (line == "up").then_some(()));
+    program.signal(Signal::KILL);
+    program.ended();
+    assert!(program.stdout().contains("deaf"), "{}", program.stdout());
+}
+
+#[test]
+fn whom_a_program_leaves_behind_when_it_ends_stays() {
+    let registry = Registry::start();
+    let script = "sleep 1000 >/dev/null 2>&1 & echo left $!";
+    let mut program = run(&registry, "", script);
+    let left = program.line("left", |line| line.strip_prefix("left ")?.parse().ok());
+    assert_eq!(program.ended().code(), Some(0), "{}", program.stderr());
+    // The end of standard error, which was waited for, is the warden's end too.
+    let left = rustix::process::Pid::from_raw(left).expect("a number");
+    rustix::process::kill_process(left, Signal::KILL).expect("it is still there");
+}
+
 #[test]
 fn a_registry_that_is_away_does_not_keep_the_program_from_running() {
     let mut line = command("run --name web --consul http://127.0.0.1:1 -- sh -c");
