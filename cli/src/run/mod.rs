@@ -3,6 +3,7 @@
 //! The program needs to know nothing but its port. Leaving goes in the order that loses no request:
 //! deregister, give balancers time to notice, then pass the signal on.
 
+mod holder;
 mod plan;
 mod signals;
 pub(crate) mod warden;
@@ -51,7 +52,7 @@ pub(crate) struct RunArgs {
     /// The name of the service
     #[arg(long)]
     name: String,
-    /// The id of this instance [default: the name and the port]
+    /// The id of this instance, its own alone [default: the name and the port; on a network the address too]
     #[arg(long)]
     id: Option<String>,
     /// The port the program is told to listen on; 0 picks a free one
@@ -96,6 +97,9 @@ pub(crate) async fn run(args: RunArgs, global: &Global) -> Result<(), Failure> {
         args.port
     };
     let service = plan::registration(&args, SocketAddr::new(ip, port))?;
+    if let Some(other) = holder::of(&client, &service.id).await {
+        return Err(Failure::failed(plan::held(&args, &service.id, other)));
+    }
     // Before the program starts, so that no signal can end us and leave it alone.
     let mut signals = Signals::watch()?;
     let mut warden = Warden::start();

@@ -56,6 +56,18 @@ pub(super) fn cannot_start(program: &str, error: &io::Error) -> String {
     format!("cannot start {program:?}: {error}{hint}")
 }
 
+/// Why an instance cannot be registered that somebody else is, with what to do.
+pub(super) fn held(args: &RunArgs, id: &str, address: SocketAddr) -> String {
+    let other = if args.id.is_some() {
+        "--id"
+    } else {
+        "--port (0 picks a free one)"
+    };
+    format!(
+        "instance {id:?} is registered already and answers at {address}: give this one another {other}, or stop that one"
+    )
+}
+
 /// How the program is registered.
 pub(super) fn registration(
     args: &RunArgs,
@@ -76,8 +88,8 @@ pub(super) fn registration(
     };
     Ok(ServiceRegistration {
         id: args.id.clone().unwrap_or_else(|| match args.address {
-            Address::Ip(_) => format!("{}-{}", args.name, address.port()),
-            Address::Auto => connect::far_id(&args.name, address),
+            Address::Ip(ip) if ip.is_loopback() => format!("{}-{}", args.name, address.port()),
+            _ => connect::far_id(&args.name, address),
         }),
         tags: args.tags.clone(),
         meta: args.meta.iter().cloned().collect(),
@@ -149,6 +161,37 @@ mod tests {
         assert_eq!(service.weights.map(|w| w.passing), Some(3));
         assert_eq!(service.checks[0].tcp.as_deref(), Some("[::1]:9000"));
         assert_eq!(service.checks[0].interval.as_deref(), Some("500ms"));
+    }
+
+    #[test]
+    fn an_id_is_nobody_elses() {
+        for (line, address, want) in [
+            ("--name web -- x", "127.0.0.1:80", "web-80"),
+            // Those on other machines may have the same port.
+            (
+                "--name web --address 10.0.0.7 -- x",
+                "10.0.0.7:80",
+                "web-10.0.0.7-80",
+            ),
+            (
+                "--name web --address auto -- x",
+                "10.0.0.7:80",
+                "web-10.0.0.7-80",
+            ),
+            (
+                "--name web --address 10.0.0.7 --id me -- x",
+                "10.0.0.7:80",
+                "me",
+            ),
+        ] {
+            let address = address.parse().expect("a literal");
+            let service = registration(&args(line), address).expect("it can be registered");
+            assert_eq!(service.id, want, "{line}");
+        }
+        let address = "127.0.0.1:80".parse().expect("a literal");
+        let flag = |line| held(&args(line), "web-80", address);
+        assert!(flag("--name web --id web-80 -- x").contains("another --id,"));
+        assert!(flag("--name web --port 80 -- x").contains("another --port (0"));
     }
 
     #[test]

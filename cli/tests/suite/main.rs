@@ -13,5 +13,6 @@ mod run;
 mod snapshot;
 mod systemd;
 mod template;
+mod twins;
 mod up;
 mod usage;

@@ -6,13 +6,14 @@
 
 mod beat;
 pub(crate) mod compare;
+mod contest;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use consul::types::{ServiceRegistration, Status};
+use consul::types::{AgentService, ServiceRegistration, Status};
 use consul::{Client, Error};
 use daemon::backoff::Backoff;
 use tokio::sync::watch;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use beat::Beats;
 use compare::Found;
+use contest::Contest;
 
 /// Time between two looks at what the agent has: how long a registry that restarted empty within that
 /// time can miss an instance.
@@ -70,6 +72,7 @@ pub struct Registrar {
     beats: Beats,
     verify_at: Instant,
     verify_interval: Duration,
+    contest: Contest,
 }
 
 impl Registrar {
@@ -87,6 +90,7 @@ impl Registrar {
             beats,
             verify_at: Instant::now(),
             verify_interval: VERIFY_INTERVAL,
+            contest: Contest::default(),
         }
     }
 
@@ -159,7 +163,7 @@ impl Registrar {
                 self.register().await?;
             }
             self.reconcile().await?;
-            self.verify_at = Instant::now() + self.verify_interval;
+            self.verify_at = Instant::now() + self.contest.pause(self.verify_interval);
         }
         self.beats.refresh(&self.client).await
     }
@@ -178,6 +182,7 @@ impl Registrar {
                 self.statuses.insert(id, check.status);
             }
         }
+        self.count_contest(found, services.get(&id));
         match found {
             Found::Same => return Ok(()),
             Found::Lost => tracing::warn!(instance = id, "the registry lost it: registering again"),
@@ -190,6 +195,21 @@ impl Registrar {
             }
         }
         self.register().await
+    }
+
+    /// Says so, once, when somebody else goes on registering this instance.
+    fn count_contest(&mut self, found: Found, row: Option<&AgentService>) {
+        let other = row.filter(|_| matches!(found, Found::Different("name" | "address" | "port")));
+        let is_news = self.contest.look(other.is_some());
+        if let Some(other) = other.filter(|_| is_news) {
+            tracing::error!(
+                instance = other.id,
+                service = other.service,
+                address = other.address,
+                port = other.port,
+                "somebody else registers this instance too, again and again: give one of the two another id"
+            );
+        }
     }
 
     /// Registers the instance. Checks the agent still has keep their status by Consul's rule; those it

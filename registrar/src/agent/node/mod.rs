@@ -7,6 +7,7 @@
 mod checks;
 mod ear;
 mod guard;
+mod life;
 mod mirror;
 mod plan;
 pub mod reaper;
