@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use consul::types::Status;
 use consul::{Client, Error};
 
+use super::namesake::Ours;
 use super::plan::{Action, check_ids, plan};
 use super::refusal::{self, Refused};
 use super::{Settled, Wanted};
@@ -19,6 +20,7 @@ pub(super) struct Local {
     name: String,
     /// The checks' statuses at the last look, to start from when the agent lost them.
     statuses: BTreeMap<String, Status>,
+    ours: Ours,
 }
 
 impl Local {
@@ -27,19 +29,32 @@ impl Local {
             client,
             name,
             statuses: BTreeMap::new(),
+            ours: Ours::default(),
         }
     }
 
     /// Sets right what differs. A refusal of one thing keeps nothing else from being done.
     pub(super) async fn settle(&mut self, wanted: &Wanted) -> Result<Settled, Error> {
-        let services = self.client.agent_services().await?;
-        let checks = self.client.agent_checks().await?;
+        let mut services = self.client.agent_services().await?;
+        let mut checks = self.client.agent_checks().await?;
+        let others = self
+            .ours
+            .hide_others(&self.name, &wanted.joined, &mut services, &mut checks);
+        if !others.is_empty() {
+            tracing::error!(
+                agent = self.name,
+                ?others,
+                "another agent of this name registers at this registry too: give one of the two another --name"
+            );
+        }
         let actions = plan(&wanted.joined, &self.name, wanted.hold, &services, &checks);
         let mut refused = Refused::new();
         for action in actions {
             let subject = subject(&action);
-            let result = self.carry_out(action).await;
-            refusal::note(&mut refused, || subject, result)?;
+            let result = self.carry_out(action.clone()).await;
+            if refusal::note(&mut refused, || subject, result)? {
+                self.ours.taken_out(&action);
+            }
         }
         self.statuses
             .extend(checks.into_iter().map(|(id, check)| (id, check.status)));

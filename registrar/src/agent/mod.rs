@@ -7,6 +7,7 @@
 
 mod local;
 pub mod mark;
+mod namesake;
 pub mod node;
 mod plan;
 mod refusal;

@@ -239,3 +239,40 @@ async fn the_next_life_takes_over() {
         running.stop().await;
     }
 }
+
+#[tokio::test]
+async fn two_of_one_name_leave_each_other_alone() {
+    for backend in Backend::all().await {
+        let client = backend.client();
+        let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+        let definitions = [
+            "service { name = \"a\" port = 1 } check { name = \"load\" ttl = \"60s\" }",
+            "service { name = \"b\" port = 2 check { id = \"own\" ttl = \"60s\" } }",
+        ];
+        for (folder, text) in folders.iter().zip(definitions) {
+            write(folder.path(), "x.hcl", text);
+        }
+        let mut first = start(client.clone(), config(folders[0].path(), "me"));
+        first.settled().await;
+        let mut second = start(client.clone(), config(folders[1].path(), "me"));
+        second.settled().await;
+        // The second has taken the first for its own past by now, once.
+        eventually(&format!("both at {}", backend.name), async || {
+            let checks = client.agent_checks().await.expect("they are listed");
+            instances(&client).await == ["a:1", "b:2"]
+                && ["load", "own"].iter().all(|id| checks.contains_key(*id))
+        })
+        .await;
+        second.stop().await;
+        assert_eq!(instances(&client).await, ["a:1"], "{}", backend.name);
+        let checks = client.agent_checks().await.expect("they are listed");
+        assert!(checks.contains_key("load"), "{}", backend.name);
+        first.stop().await;
+        assert_eq!(
+            instances(&client).await,
+            Vec::<String>::new(),
+            "{}",
+            backend.name
+        );
+    }
+}
