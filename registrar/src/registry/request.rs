@@ -190,12 +190,7 @@ impl Call {
     /// The token it was sent with: as a parameter, else in Consul's header, else as a bearer's.
     pub(super) fn token(&self) -> Option<&str> {
         let header = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
-        let bearer = header("authorization").and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
-            scheme
-                .eq_ignore_ascii_case("bearer")
-                .then_some(token.trim())
-        });
+        let bearer = header("authorization").and_then(bearer);
         let given = [self.parameter("token"), header("x-consul-token"), bearer];
         given.into_iter().flatten().find(|token| !token.is_empty())
     }
@@ -231,6 +226,13 @@ impl Call {
 pub(super) enum BadEscape {
     Path,
     Query,
+}
+
+/// The token in the value of an `Authorization` header.
+pub(super) fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    let is_bearer = scheme.eq_ignore_ascii_case("bearer");
+    is_bearer.then_some(token.trim())
 }
 
 /// The words Go's `strconv.ParseBool` takes.

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use crate::registry::answer::{Answer, Failure};
 use crate::registry::duration;
-use crate::registry::request::{Call, MAX_WAIT, decode};
+use crate::registry::request::{Call, MAX_WAIT, bearer, decode};
 use crate::registry::state::State;
 
 /// How long a request may take that does not wait for a change.
@@ -161,12 +161,9 @@ pub(in crate::registry) async fn forward(
     body: Bytes,
 ) -> Reply {
     let mut headers = end_to_end(&call.headers);
-    let mut target = upstream.target(uri);
-    if call.token().is_some_and(|token| state.access.knows(token)) {
-        headers.remove(AUTHORIZATION);
-        headers.remove(TOKEN);
-        target = without_token(&target);
-    }
+    let ours = |token: &str| !token.is_empty() && state.access.knows(token);
+    without_own_tokens(&mut headers, ours);
+    let target = without_own_token(&upstream.target(uri), ours);
     let request = RawRequest {
         method: call.method.clone(),
         target,
@@ -185,12 +182,29 @@ pub(in crate::registry) async fn forward(
     }
 }
 
-/// Path and query without the parameter `token`, however its name is written.
-fn without_token(target: &str) -> String {
+/// Takes out the headers that carry a token of `ours`.
+fn without_own_tokens(headers: &mut HeaderMap, ours: impl Fn(&str) -> bool) {
+    let text = |value: &HeaderValue| value.to_str().map(str::to_owned).ok();
+    let values = |name| headers.get_all(name).iter().filter_map(text);
+    let token = values(TOKEN).any(|value| ours(&value));
+    let authorization = values(AUTHORIZATION).any(|value| bearer(&value).is_some_and(&ours));
+    if token {
+        headers.remove(TOKEN);
+    }
+    if authorization {
+        headers.remove(AUTHORIZATION);
+    }
+}
+
+/// Path and query without the parameters `token`, however that is written, that hold one of `ours`.
+fn without_own_token(target: &str, ours: impl Fn(&str) -> bool) -> String {
     let Some((path, query)) = target.split_once('?') else {
         return target.to_owned();
     };
-    let others = query.split('&').filter(|pair| parameter(pair).0 != "token");
+    let others = query.split('&').filter(|pair| {
+        let (name, value) = parameter(pair);
+        name != "token" || !ours(&value)
+    });
     format!("{path}?{}", others.collect::<Vec<_>>().join("&"))
 }
 
@@ -265,15 +279,32 @@ mod tests {
     }
 
     #[test]
-    fn a_token_goes_from_the_query() {
+    fn a_token_of_ours_stays_here() {
         for (target, expected) in [
             ("/v1/x?token=a&passing", "/v1/x?passing"),
             ("/v1/x?tokens=a", "/v1/x?tokens=a"),
             ("/v1/x?%74oken=a&tag=%74oken", "/v1/x?tag=%74oken"),
-            ("/v1/x?tag=b&to%6Ben=%61&token", "/v1/x?tag=b"),
+            ("/v1/x?tag=b&to%6Ben=%61&token", "/v1/x?tag=b&token"),
+            // The target's own, before or after one of ours.
+            ("/v1/x?token=b&token=a", "/v1/x?token=b"),
+            ("/v1/x?token=a&token=b", "/v1/x?token=b"),
             ("/v1/x", "/v1/x"),
         ] {
-            assert_eq!(without_token(target), expected);
+            let ours = |token: &str| token == "a";
+            assert_eq!(without_own_token(target, ours), expected);
+        }
+        for (token, authorization, kept) in [
+            ("a", "Bearer a", [false, false]),
+            ("b", "bearer  a", [true, false]),
+            ("a", "Bearer b", [false, true]),
+            ("b", "Basic a", [true, true]),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(TOKEN, HeaderValue::from_static(token));
+            headers.insert(AUTHORIZATION, HeaderValue::from_static(authorization));
+            without_own_tokens(&mut headers, |token| token == "a");
+            let found = [TOKEN, AUTHORIZATION].map(|name| headers.contains_key(name));
+            assert_eq!(found, kept, "{token} {authorization}");
         }
     }
 
