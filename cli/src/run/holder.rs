@@ -4,6 +4,7 @@
 //! counts only if somebody answers at its address.
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -29,10 +30,20 @@ pub(super) async fn of(client: &Client, id: &str) -> Option<SocketAddr> {
         Err(_) => return None,
     };
     let address = address(services.get(id)?)?;
+    if is_anothers(&services, id, address) {
+        return None;
+    }
     let answer = time::timeout(ANSWER_LIMIT, TcpStream::connect(address)).await;
     answer
         .is_ok_and(|connected| connected.is_ok())
         .then_some(address)
+}
+
+/// Whether another instance is registered there: after a crash of a host of containers their addresses may have changed hands,
+/// and whoever answers is not who left the row.
+fn is_anothers(services: &BTreeMap<String, AgentService>, id: &str, at: SocketAddr) -> bool {
+    let mut others = services.iter().filter(|(other, _)| *other != id);
+    others.any(|(_, row)| address(row) == Some(at))
 }
 
 /// Where a row says that it is served. Names are not looked up: `turno run` registers none.
@@ -45,6 +56,20 @@ fn address(row: &AgentService) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_that_changed_hands_says_nothing_of_who_had_it() {
+        let row = |port| AgentService {
+            address: "10.0.0.5".to_owned(),
+            port,
+            ..AgentService::default()
+        };
+        let rows = [("a", 80), ("b", 80), ("c", 81)];
+        let rows = rows.map(|(id, port)| (id.to_owned(), row(port))).into();
+        let at = |port| SocketAddr::new([10, 0, 0, 5].into(), port);
+        assert!(is_anothers(&rows, "a", at(80)), "b is there as well");
+        assert!(!is_anothers(&rows, "c", at(81)));
+    }
 
     #[test]
     fn only_a_whole_address_can_be_tried() {
