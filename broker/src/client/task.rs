@@ -29,6 +29,12 @@ use crate::{
 const EVENTS: usize = 1024;
 /// How often requests without a broker, and those that are to wait, are looked at.
 const PATROL: Duration = Duration::from_millis(20);
+/// When a broker has left, its workers are on their way to others for so long: who finds nobody there asks again.
+const MOVING: Duration = Duration::from_secs(3);
+/// How soon.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// The longest a broker may have a request wait before it is sent again.
+const MAX_WAIT: Duration = Duration::from_secs(5);
 /// Times a request is sent again because a broker has nobody for it, or no room.
 const MAX_REFUSALS: u32 = 50;
 
@@ -52,6 +58,8 @@ pub(super) struct Task {
     links: BTreeMap<String, Link>,
     pending: HashMap<Bytes, Pending>,
     turn: usize,
+    /// When a broker was last seen to leave.
+    left: Option<Instant>,
 }
 
 impl Task {
@@ -63,6 +71,7 @@ impl Task {
             links: BTreeMap::new(),
             pending: HashMap::new(),
             turn: fastrand::usize(..),
+            left: None,
         }
     }
 
@@ -102,6 +111,9 @@ impl Task {
                 );
                 self.links.insert(address.clone(), link);
             }
+        }
+        if self.links.keys().any(|address| !listed.contains(address)) {
+            self.left = Some(Instant::now());
         }
         let pending = &self.pending;
         self.links.retain(|address, link| {
@@ -175,6 +187,7 @@ impl Task {
                 if let Some(link) = self.links.get_mut(&address) {
                     link.up = false;
                 }
+                self.left = Some(Instant::now());
                 warn!(broker = %address, "the broker is gone: what it had goes to another");
                 let mine = self.pending.iter_mut();
                 for (_, pending) in mine.filter(|(_, it)| it.broker.as_deref() == Some(&*address)) {
@@ -201,18 +214,26 @@ impl Task {
                 let Some(pending) = self.pending.get_mut(&id) else {
                     return;
                 };
+                let now = Instant::now();
                 let elsewhere = matches!(code, 404 | 429 | 503) && pending.refusals < MAX_REFUSALS;
                 // Nobody serves it here: worth a try elsewhere, not again and again.
                 let others = self
                     .links
                     .iter()
-                    .filter(|(other, link)| link.up && *other != address);
-                if elsewhere && (code != 404 || others.count() > pending.refusals as usize) {
+                    .filter(|(other, link)| link.up && *other != address)
+                    .count();
+                let untried = others > pending.refusals as usize;
+                let moving = self.left.is_some_and(|at| now < at + MOVING);
+                if elsewhere && (code != 404 || untried || moving) {
                     pending.refusals += 1;
                     pending.broker = None;
-                    let wait = Duration::from_millis(headers.retry_after_ms.unwrap_or(0));
-                    pending.not_before = Instant::now() + wait.min(Duration::from_secs(5));
-                    if code != 429 {
+                    let wait = match headers.retry_after_ms {
+                        Some(wait) => Duration::from_millis(wait).min(MAX_WAIT),
+                        None if code == 404 && !untried => ASK_AGAIN,
+                        None => Duration::ZERO,
+                    };
+                    pending.not_before = now + wait;
+                    if wait.is_zero() || (code == 503 && others > 0) {
                         self.send(&id, Some(address));
                     }
                     return;

@@ -21,10 +21,14 @@ const LIMIT: Duration = Duration::from_secs(20);
 const MAX_BODY: usize = 1024 * 1024;
 
 async fn broker() -> Server {
+    broker_with(Limits::default()).await
+}
+
+async fn broker_with(limits: Limits) -> Server {
     let config = Config {
         front: vec!["tcp://127.0.0.1:0".to_owned()],
         back: Vec::new(),
-        limits: Limits::default(),
+        limits,
         manner: Manner::default(),
         drain: Duration::from_secs(5),
         logger: None,
@@ -100,6 +104,42 @@ async fn requests_and_workers_move_to_the_broker_that_is_left() {
         ended.expect("no panic").expect("a clean end");
     }
     assert_eq!(second.status().borrow().counters.dead_letters, 0);
+    second.stop().await.expect("a clean end");
+}
+
+#[tokio::test]
+async fn what_nobody_serves_yet_is_asked_again_while_workers_move() {
+    let grace = Duration::from_millis(50);
+    let limits = || Limits {
+        grace,
+        ..Limits::default()
+    };
+    let (first, second) = (broker_with(limits()).await, broker_with(limits()).await);
+    let left = BTreeSet::from([second.front()[0].clone()]);
+    let both = BTreeSet::from([first.front()[0].clone(), second.front()[0].clone()]);
+    let (_tell_workers, workers_know) = watch::channel(left.clone());
+    let (tell, brokers) = watch::channel(both);
+    let client = Client::new(brokers, MAX_BODY);
+    let early = client.ask("up", vec!["x".into()], LIMIT).await;
+    early.expect_err("both have told by now that nobody serves it");
+
+    tell.send_replace(left);
+    first.stop().await.expect("a clean end");
+    let before = second.status().borrow().counters.failed;
+    let asking = tokio::spawn(async move { client.ask("up", vec!["x".into()], LIMIT).await });
+    let told = |it: &crate::server::Status| it.counters.failed > before;
+    let mut status = second.status();
+    let refused = timeout(LIMIT, status.wait_for(told)).await;
+    refused.expect("in time").expect("it lives");
+    let stop = CancellationToken::new();
+    let handler = Builtin::Echo.handler();
+    let worker = worker::run(offer("up"), handler, workers_know, stop.clone());
+    let worker = tokio::spawn(worker);
+    let answer = timeout(LIMIT, asking).await.expect("in time");
+    let answer = answer.expect("no panic").expect("the worker has come");
+    assert_eq!(answer, ["x"]);
+    stop.cancel();
+    worker.await.expect("no panic").expect("a clean end");
     second.stop().await.expect("a clean end");
 }
 
