@@ -63,10 +63,12 @@ impl Warden {
         self.tell(&format!("{group}\n"));
     }
 
-    /// There is nobody left to end.
+    /// There is nobody left to end. A warden that has gone before, as when a service manager ends all of a service at once, is no
+    /// loss any more.
     pub(super) fn dismiss(&mut self) {
-        self.tell(DISMISSED);
-        self.0 = None;
+        if let Some(mut pipe) = self.0.take() {
+            let _ = pipe.write_all(DISMISSED.as_bytes());
+        }
     }
 
     fn tell(&mut self, text: &str) {

@@ -1,6 +1,6 @@
 //! `turno run`: a program that knows nothing of registries joins, leaves, and keeps its exit status.
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Registry, Turno, command, until};
 
@@ -173,6 +173,33 @@ fn nor_does_one_that_is_deaf() {
     assert!(program.stdout().contains("deaf"), "{}", program.stdout());
 }
 
+/// The process that ends the program when we are killed.
+fn warden_of(parent: Pid) -> Pid {
+    until("a warden", || {
+        std::fs::read_dir("/proc")
+            .ok()?
+            .flatten()
+            .find_map(|entry| {
+                let status = std::fs::read_to_string(entry.path().join("status")).ok()?;
+                let is_child = status.contains(&format!("\nPPid:\t{}\n", parent.as_raw_pid()));
+                let is_warden = status.starts_with("Name:\trun-warden\n");
+                let pid = entry.file_name().to_str()?.parse().ok()?;
+                (is_child && is_warden).then(|| Pid::from_raw(pid))?
+            })
+    })
+}
+
+#[test]
+fn when_a_service_manager_ends_all_of_us_at_once_nobody_complains() {
+    let registry = Registry::start();
+    let script = "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done";
+    let mut program = run(&registry, "", script);
+    program.line("up", |line| (line == "up").then_some(()));
+    kill_process(warden_of(program.pid()), Signal::TERM).expect("it is there");
+    assert_eq!(program.stop().code(), Some(0), "{}", program.stderr());
+    assert!(!program.stderr().contains("warden"), "{}", program.stderr());
+}
+
 #[test]
 fn whom_a_program_leaves_behind_when_it_ends_stays() {
     let registry = Registry::start();
@@ -181,8 +208,8 @@ fn whom_a_program_leaves_behind_when_it_ends_stays() {
     let left = program.line("left", |line| line.strip_prefix("left ")?.parse().ok());
     assert_eq!(program.ended().code(), Some(0), "{}", program.stderr());
     // The end of standard error, which was waited for, is the warden's end too.
-    let left = rustix::process::Pid::from_raw(left).expect("a number");
-    rustix::process::kill_process(left, Signal::KILL).expect("it is still there");
+    let left = Pid::from_raw(left).expect("a number");
+    kill_process(left, Signal::KILL).expect("it is still there");
 }
 
 #[test]
