@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::{
     Broker, Phase,
     board::{ServiceId, service_name},
-    dedup::{Answer, check_sum, size_of_frames},
+    dedup::{check_sum, size_of_frames},
     limits::{MAX_BODY_FRAMES, MAX_ID, OVERHEAD},
     message::{
         Event, NewRequest, Output, Peer, Refusal, RequestName, ReturnAddress, ToClient, What,
@@ -92,8 +92,8 @@ impl Broker {
         let id = name.id;
         let service = String::from_utf8_lossy(&new.service).into();
         let message = match answer {
-            Answer::Final(body) => ToClient::Final { id, service, body },
-            Answer::Failed(refusal) => ToClient::Error {
+            Ok(body) => ToClient::Final { id, service, body },
+            Err(refusal) => ToClient::Error {
                 id,
                 service,
                 refusal,

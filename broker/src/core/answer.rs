@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::{
     Broker,
-    dedup::{Answer, check_sum},
+    dedup::check_sum,
     keep::KeptAnswer,
     limits::MAX_BODY_FRAMES,
     message::{Delivery, Frames, Output, Peer, Refusal, ToClient, What},
@@ -248,13 +248,7 @@ impl Broker {
             };
             self.release(number, held, Some(answer));
         }
-        match result {
-            Ok(body) => self.answers.put_result(&name, body, check_sum, now),
-            Err(refusal) => {
-                let answer = Answer::Failed(refusal.clone());
-                self.answers.put(name, answer, check_sum, now);
-            }
-        }
+        self.answers.put(&name, result, check_sum, now);
         self.answers_due(now);
     }
 }

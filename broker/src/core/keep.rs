@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{
     Broker,
     board::service_name,
-    dedup::{Answer, check_sum, size_of_frames},
+    dedup::{check_sum, size_of_frames},
     limits::OVERHEAD,
     message::{Frames, Output, Refusal, RequestName, Retry, ToClient, What},
     request::{Held, Keeping, Place, RequestNumber},
@@ -66,7 +66,7 @@ impl Broker {
         now: Instant,
     ) -> Vec<Output> {
         for kept in answers {
-            self.put_answer(kept, now);
+            self.put_answer(&kept, now);
         }
         requests.sort_by_key(|kept| kept.number);
         for kept in requests {
@@ -76,12 +76,10 @@ impl Broker {
         std::mem::take(&mut self.out)
     }
 
-    pub(super) fn put_answer(&mut self, kept: KeptAnswer, now: Instant) {
-        let answer = match kept.result {
-            Ok(body) => Answer::Final(body),
-            Err(refusal) => Answer::Failed(refusal),
-        };
-        self.answers.put(kept.name, answer, kept.check_sum, kept.at);
+    fn put_answer(&mut self, kept: &KeptAnswer, now: Instant) {
+        let result = kept.result.as_ref();
+        self.answers
+            .put(&kept.name, result, kept.check_sum, kept.at);
         self.answers_due(now);
     }
 
@@ -104,9 +102,8 @@ impl Broker {
                 result: Err(refusal),
                 at: now,
             };
-            self.out
-                .push(Output::Release(kept.number, Some(answer.clone())));
-            return self.put_answer(answer, now);
+            self.put_answer(&answer, now);
+            return self.out.push(Output::Release(kept.number, Some(answer)));
         }
         let Some(name) = service_name(kept.service.as_bytes()) else {
             return;

@@ -1,7 +1,7 @@
 //! Answers already given, kept for a while in case the same request comes again.
 //!
 //! Bounded by number, bytes and age; the oldest goes first. At full speed each answer is written here once, looked for hardly
-//! ever and dropped soon, so what is kept is in few large pieces, and found by a check sum of the request's name. It knows names
+//! ever and dropped soon, so what is kept is in few large pieces, and found by a hash of the request's name. It knows names
 //! of requests, check sums and answers, no clients.
 
 mod pages;
@@ -22,13 +22,8 @@ use super::{
     message::{Frames, Refusal, RequestName},
 };
 
-/// What was answered.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Answer {
-    Final(Frames),
-    /// A worker's own refusal; ours are not kept, the next try may fare better.
-    Failed(Refusal),
-}
+/// What was answered: a result, or a worker's own refusal. Refusals of ours are not kept, the next try may fare better.
+pub(super) type Answer = Result<Frames, Refusal>;
 
 /// Bytes a body is accounted for.
 pub(super) fn size_of_frames(frames: &[Bytes]) -> usize {
@@ -114,55 +109,39 @@ impl Answers {
         }
         let answer = match &kept.body {
             Body::Whole(whole) => (whole.0 == *name).then(|| whole.1.clone()),
-            Body::Small(piece) => record::read(self.pages.get(*piece), name).map(Answer::Final),
+            Body::Small(piece) => record::read(self.pages.get(*piece), name).map(Ok),
         };
         Some((answer?, kept.check_sum))
     }
 
-    /// Keeps a result; see [`put`](Self::put).
-    pub(super) fn put_result(
+    /// Keeps an answer; lets go of the oldest where there are too many. One that is too large by itself is not kept.
+    pub(super) fn put(
         &mut self,
         name: &RequestName,
-        body: &Frames,
+        answer: Result<&Frames, &Refusal>,
         check_sum: u32,
         at: Instant,
     ) {
-        let size = OVERHEAD + size_of_frames(body);
+        let size = OVERHEAD + answer.map_or_else(|it| it.text.len(), |it| size_of_frames(it));
         if size > self.max_bytes || self.max == 0 {
             return;
         }
-        let length = record::length(name, body);
-        let body = if length <= pages::MAX {
-            Body::Small(
-                self.pages
-                    .push(length, |out| record::write(out, name, body)),
-            )
-        } else {
-            Body::Whole(Box::new((name.clone(), Answer::Final(body.clone()))))
+        let small = answer.ok().map(|it| (it, record::length(name, it)));
+        let body = match small.filter(|it| it.1 <= pages::MAX) {
+            Some((frames, length)) => {
+                let write = |out: &mut _| record::write(out, name, frames);
+                Body::Small(self.pages.push(length, write))
+            }
+            None => {
+                let answer = answer.cloned().map_err(Refusal::clone);
+                Body::Whole(Box::new((name.clone(), answer)))
+            }
         };
-        self.add(self.hash(name), (body, size), check_sum, at);
-    }
-
-    /// Keeps an answer; lets go of the oldest where there are too many. One that is too large by itself is not kept.
-    pub(super) fn put(&mut self, name: RequestName, answer: Answer, check_sum: u32, at: Instant) {
-        let refusal = match answer {
-            Answer::Final(body) => return self.put_result(&name, &body, check_sum, at),
-            Answer::Failed(refusal) => refusal,
-        };
-        let size = OVERHEAD + refusal.text.len();
-        if size <= self.max_bytes && self.max > 0 {
-            let hash = self.hash(&name);
-            let whole = Box::new((name, Answer::Failed(refusal)));
-            self.add(hash, (Body::Whole(whole), size), check_sum, at);
-        }
-    }
-
-    fn add(&mut self, name: NameHash, (body, size): (Body, usize), check_sum: u32, at: Instant) {
-        self.latest
-            .insert(name, self.first + self.kept.len() as u64);
+        let (hash, number) = (self.hash(name), self.first + self.kept.len() as u64);
+        self.latest.insert(hash, number);
         self.bytes += size;
         self.kept.push_back(Kept {
-            name,
+            name: hash,
             check_sum,
             size,
             at,
@@ -218,7 +197,11 @@ mod tests {
     }
 
     fn answer(bytes: usize) -> Answer {
-        Answer::Final(vec![Bytes::from(vec![0; bytes])])
+        Ok(vec![Bytes::from(vec![0; bytes])])
+    }
+
+    fn put(answers: &mut Answers, n: u32, answer: &Answer, at: Instant) {
+        answers.put(&key(n), answer.as_ref(), n, at);
     }
 
     #[test]
@@ -227,14 +210,14 @@ mod tests {
         let second = Duration::from_secs(1);
         let mut answers = Answers::new(3, 10_000, 10 * second);
         for n in 0..4 {
-            answers.put(key(n), answer(10), 0, start + n * second);
+            put(&mut answers, n, &answer(10), start + n * second);
         }
         assert!(answers.get(&key(0), start).is_none(), "three are kept");
         assert!(answers.get(&key(1), start + 4 * second).is_some());
 
-        answers.put(key(4), answer(9_500), 0, start + 4 * second);
+        put(&mut answers, 4, &answer(9_500), start + 4 * second);
         assert_eq!(answers.size().0, 1, "10,000 bytes are kept");
-        answers.put(key(5), answer(20_000), 0, start + 4 * second);
+        put(&mut answers, 5, &answer(20_000), start + 4 * second);
         assert!(
             answers.get(&key(5), start + 4 * second).is_none(),
             "too large"
@@ -273,20 +256,14 @@ mod tests {
         let refusal = Refusal::new(500, "it broke");
         for (at, (name, result)) in names.iter().zip(&results).enumerate() {
             let sum = u32::try_from(at).expect("three");
-            answers.put_result(name, result, sum, now);
+            answers.put(name, Ok(result), sum, now);
         }
-        answers.put(key(9), Answer::Failed(refusal.clone()), 9, now);
+        put(&mut answers, 9, &Err(refusal.clone()), now);
         for (at, (name, result)) in names.iter().zip(&results).enumerate() {
             let sum = u32::try_from(at).expect("three");
-            assert_eq!(
-                answers.get(name, now),
-                Some((Answer::Final(result.clone()), sum))
-            );
+            assert_eq!(answers.get(name, now), Some((Ok(result.clone()), sum)));
         }
-        assert_eq!(
-            answers.get(&key(9), now),
-            Some((Answer::Failed(refusal), 9))
-        );
+        assert_eq!(answers.get(&key(9), now), Some((Err(refusal), 9)));
         let longer = RequestName {
             key: None,
             id: Bytes::from_static(b"id2"),
@@ -303,8 +280,8 @@ mod tests {
     fn the_latest_answer_counts() {
         let (start, second) = (Instant::now(), Duration::from_secs(1));
         let mut answers = Answers::new(3, 10_000, 10 * second);
-        answers.put(key(1), answer(1), 1, start);
-        answers.put(key(1), answer(2), 2, start + second);
+        answers.put(&key(1), answer(1).as_ref(), 1, start);
+        answers.put(&key(1), answer(2).as_ref(), 2, start + second);
         assert_eq!(answers.get(&key(1), start + second), Some((answer(2), 2)));
         answers.expire(start + 10 * second);
         let later = start + 10 * second;
